@@ -1,0 +1,1 @@
+"""Talk to the outside, one small file each."""

@@ -1,0 +1,1 @@
+"""Tenants' databases: finding, dumping and restoring them."""

@@ -1,0 +1,198 @@
+"""Records of jobs: what pages show, and the hand-over from whoever asks to whoever works."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import datetime
+
+from sqlalchemy import Connection, Row, insert, or_, select, update
+
+from smartbackup_panel.adapters.db.tables import domains, job_log, jobs
+from smartbackup_panel.core.errors import SmartBackupError
+from smartbackup_panel.core.model import PRIORITY, Actor, Job, JobKind, JobState, LogLine, Progress, Role
+
+UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
+
+
+def submit(
+    tx: Connection,
+    kind: JobKind,
+    domain_id: str | None,
+    actor: Actor,
+    params: dict[str, object],
+    key: str,
+    now: datetime,
+) -> tuple[Job, bool]:
+    """Return the job for this request and whether it is new.
+
+    A job of the same `key` that has not ended serves the new request too: the same click, hook and schedule at once make one job.
+    """
+    same = tx.execute(select(jobs).where(jobs.c.key == key, jobs.c.state.in_(UNFINISHED))).first()
+    if same is not None:
+        return _job(same), False
+    job_id = secrets.token_hex(16)
+    tx.execute(
+        insert(jobs).values(
+            id=job_id,
+            kind=kind,
+            domain_id=domain_id,
+            actor=asdict(actor),
+            params=params,
+            key=key,
+            state=JobState.QUEUED,
+            priority=PRIORITY[kind],
+            created_at=now,
+            progress=asdict(Progress()),
+            cancel_requested=False,
+            attempts=0,
+        )
+    )
+    return get_job(tx, job_id), True
+
+
+def find_by_key(tx: Connection, key: str) -> Job | None:
+    """Return the newest job of a key, ended or not (a form's idempotency key makes one job however often it is sent)."""
+    row = tx.execute(select(jobs).where(jobs.c.key == key).order_by(jobs.c.created_at.desc()).limit(1)).first()
+    return None if row is None else _job(row)
+
+
+def start(tx: Connection, job_id: str, runner: str, now: datetime) -> Job | None:
+    """Claim a job for `runner` and return it; None when it has ended or was cancelled before it began."""
+    unfinished = (jobs.c.id == job_id, jobs.c.state.in_(UNFINISHED))
+    taken = tx.execute(
+        update(jobs)
+        .where(*unfinished, jobs.c.cancel_requested.is_(False))
+        .values(
+            state=JobState.RUNNING,
+            runner=runner,
+            started_at=now,
+            attempts=jobs.c.attempts + 1,
+            progress=asdict(Progress("starting")),
+        )
+    )
+    if taken.rowcount == 1:
+        return get_job(tx, job_id)
+    tx.execute(update(jobs).where(*unfinished).values(state=JobState.CANCELLED, finished_at=now))
+    return None
+
+
+def set_progress(tx: Connection, job_id: str, progress: Progress) -> bool:
+    """Record where a job is and return whether somebody asked for its cancellation."""
+    tx.execute(update(jobs).where(jobs.c.id == job_id).values(progress=asdict(progress)))
+    return bool(tx.execute(select(jobs.c.cancel_requested).where(jobs.c.id == job_id)).scalar())
+
+
+def finish(
+    tx: Connection,
+    job_id: str,
+    state: JobState,
+    now: datetime,
+    result: dict[str, object] | None,
+    error: SmartBackupError | None,
+) -> None:
+    """Record the end of a job, once."""
+    told = None if error is None else {"code": error.code, "message": error.message, "hint": error.hint}
+    values = {"state": state, "finished_at": now, "result": result, "error": told}
+    tx.execute(update(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(UNFINISHED)).values(**values))
+
+
+def request_cancel(tx: Connection, job_id: str) -> None:
+    tx.execute(update(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(UNFINISHED)).values(cancel_requested=True))
+
+
+def add_log(tx: Connection, job_id: str, lines: Iterable[LogLine]) -> None:
+    rows = [{"job_id": job_id, "at": line.at, "level": line.level, "text": line.text} for line in lines]
+    if rows:
+        tx.execute(insert(job_log), rows)
+
+
+def list_log(tx: Connection, job_id: str, limit: int = 500) -> list[LogLine]:
+    rows = tx.execute(
+        select(job_log).where(job_log.c.job_id == job_id).order_by(job_log.c.id.desc()).limit(limit)
+    ).all()
+    return [LogLine(row.at, row.level, row.text) for row in reversed(rows)]
+
+
+def get_job(tx: Connection, job_id: str) -> Job:
+    """Return a job; raises LookupError."""
+    row = tx.execute(select(jobs).where(jobs.c.id == job_id)).first()
+    if row is None:
+        raise LookupError(job_id)
+    return _job(row)
+
+
+def list_jobs(tx: Connection, actor: Actor, *, domain_id: str | None = None, limit: int = 50) -> list[Job]:
+    """Return the jobs that `actor` may see, newest first."""
+    query = select(jobs).order_by(jobs.c.created_at.desc()).limit(limit)
+    if domain_id is not None:
+        query = query.where(jobs.c.domain_id == domain_id)
+    if not actor.is_admin:
+        query = query.join(domains, domains.c.id == jobs.c.domain_id).where(domains.c.owner == (actor.owner or ""))
+    return [_job(row) for row in tx.execute(query)]
+
+
+def list_unfinished(tx: Connection, runner: str | None = None) -> list[Job]:
+    """Return the jobs that wait or run, most urgent first; with `runner` only those that it runs."""
+    query = select(jobs).where(jobs.c.state.in_(UNFINISHED)).order_by(jobs.c.priority, jobs.c.created_at)
+    if runner is not None:
+        query = query.where(jobs.c.runner == runner)
+    return [_job(row) for row in tx.execute(query)]
+
+
+def list_queued(tx: Connection) -> list[Job]:
+    query = select(jobs).where(jobs.c.state == JobState.QUEUED).order_by(jobs.c.priority, jobs.c.created_at)
+    return [_job(row) for row in tx.execute(query)]
+
+
+def list_runners(tx: Connection) -> dict[str, str | None]:
+    """Return who runs each running job: job id → runner."""
+    rows = tx.execute(select(jobs.c.id, jobs.c.runner).where(jobs.c.state == JobState.RUNNING))
+    return {row.id: row.runner for row in rows}
+
+
+def latest_jobs(tx: Connection, domain_ids: list[str]) -> dict[str, Job]:
+    """Return the newest backup of each domain that has one."""
+    newest: dict[str, Job] = {}
+    query = select(jobs).where(
+        jobs.c.domain_id.in_(domain_ids), or_(jobs.c.kind == JobKind.BACKUP, jobs.c.state.in_(UNFINISHED))
+    )
+    for row in tx.execute(query.order_by(jobs.c.created_at)):
+        newest[row.domain_id] = _job(row)
+    return newest
+
+
+def typical_seconds(tx: Connection, domain_id: str, kind: JobKind, limit: int = 5) -> float | None:
+    """Return the mean duration of the last finished jobs of a kind, or None where there are none."""
+    query = (
+        select(jobs.c.started_at, jobs.c.finished_at)
+        .where(jobs.c.domain_id == domain_id, jobs.c.kind == kind, jobs.c.state.in_((JobState.DONE, JobState.PARTIAL)))
+        .order_by(jobs.c.finished_at.desc())
+        .limit(limit)
+    )
+    spans = [(row.finished_at - row.started_at).total_seconds() for row in tx.execute(query)]
+    return sum(spans) / len(spans) if spans else None
+
+
+def _job(row: Row[tuple[object, ...]]) -> Job:
+    error = row.error or {}
+    return Job(
+        id=row.id,
+        kind=JobKind(row.kind),
+        domain_id=row.domain_id,
+        actor=Actor(**{**row.actor, "role": Role(row.actor["role"])}),
+        params=row.params,
+        state=JobState(row.state),
+        priority=row.priority,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        progress=Progress(**row.progress),
+        result=row.result,
+        error_code=error.get("code"),
+        error_message=error.get("message"),
+        error_hint=error.get("hint"),
+        cancel_requested=row.cancel_requested,
+        attempts=row.attempts,
+    )

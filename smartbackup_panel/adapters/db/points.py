@@ -1,0 +1,105 @@
+"""The catalog: records of restore points."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from smartbackup_panel.adapters.db.tables import points
+from smartbackup_panel.core.model import DumpFile, Point, PointKind, PointState, Verified
+
+
+def insert_point(tx: Connection, point: Point) -> None:
+    """Record a point; its archives are durable and verified before this is called (SECURITY rule 16)."""
+    values = asdict(point)
+    values["databases"] = [asdict(dump) for dump in point.databases]
+    values["skipped"] = list(point.skipped)
+    values["warnings"] = list(point.warnings)
+    values["verified_at"] = point.created_at if point.verified is Verified.READ_BACK else None
+    tx.execute(insert(points).values(**values))
+
+
+def find_point(tx: Connection, domain_id: str, point_id: str) -> Point | None:
+    row = tx.execute(select(points).where(points.c.domain_id == domain_id, points.c.id == point_id)).first()
+    return None if row is None else _point(row)
+
+
+def list_points(tx: Connection, domain_id: str, limit: int | None = None) -> list[Point]:
+    """Return a domain's points, newest first."""
+    query = select(points).where(points.c.domain_id == domain_id).order_by(points.c.created_at.desc()).limit(limit)
+    return [_point(row) for row in tx.execute(query)]
+
+
+def latest_points(tx: Connection, domain_ids: list[str]) -> dict[str, Point]:
+    """Return the newest point that is not damaged of each domain that has one."""
+    newest = (
+        select(points.c.domain_id, func.max(points.c.created_at).label("at"))
+        .where(points.c.domain_id.in_(domain_ids), points.c.state != PointState.DAMAGED)
+        .group_by(points.c.domain_id)
+        .subquery()
+    )
+    query = select(points).join(
+        newest, (points.c.domain_id == newest.c.domain_id) & (points.c.created_at == newest.c.at)
+    )
+    return {row.domain_id: _point(row) for row in tx.execute(query)}
+
+
+def size_history(tx: Connection, domain_ids: list[str], limit: int = 30) -> dict[str, list[tuple[datetime, int]]]:
+    """Return the last `limit` (time, original bytes) of each domain, oldest first."""
+    rank = func.row_number().over(partition_by=points.c.domain_id, order_by=points.c.created_at.desc()).label("rank")
+    ranked = (
+        select(points.c.domain_id, points.c.created_at, points.c.original_bytes, rank)
+        .where(points.c.domain_id.in_(domain_ids))
+        .subquery()
+    )
+    query = select(ranked).where(ranked.c.rank <= limit).order_by(ranked.c.created_at)
+    history: dict[str, list[tuple[datetime, int]]] = {}
+    for row in tx.execute(query):
+        history.setdefault(row.domain_id, []).append((row.created_at, row.original_bytes))
+    return history
+
+
+def stored_bytes(tx: Connection, domain_id: str | None = None) -> int:
+    """Return what the archives and dumps of a domain, or of all, take in the store."""
+    query = select(points.c.archive_bytes, points.c.databases)
+    if domain_id is not None:
+        query = query.where(points.c.domain_id == domain_id)
+    return sum(row.archive_bytes + sum(dump["archive_bytes"] for dump in row.databases) for row in tx.execute(query))
+
+
+def set_verified(tx: Connection, point_id: str, verified: Verified, now: datetime) -> None:
+    tx.execute(update(points).where(points.c.id == point_id).values(verified=verified, verified_at=now))
+
+
+def set_point_state(tx: Connection, point_id: str, state: PointState) -> None:
+    tx.execute(update(points).where(points.c.id == point_id).values(state=state))
+
+
+def _point(row: Row[tuple[object, ...]]) -> Point:
+    return Point(
+        id=row.id,
+        domain_id=row.domain_id,
+        kind=PointKind(row.kind),
+        state=PointState(row.state),
+        verified=Verified(row.verified),
+        created_at=row.created_at,
+        archive=row.archive,
+        archive_bytes=row.archive_bytes,
+        original_bytes=row.original_bytes,
+        file_count=row.file_count,
+        added=row.added,
+        changed=row.changed,
+        deleted=row.deleted,
+        parent_id=row.parent_id,
+        root_digest=row.root_digest,
+        sha256=row.sha256,
+        databases=tuple(DumpFile(**dump) for dump in row.databases),
+        skipped=tuple(row.skipped),
+        skipped_count=row.skipped_count,
+        warnings=tuple(row.warnings),
+        seconds=row.seconds,
+        database_only=row.database_only,
+        pinned=row.pinned,
+    )

@@ -1,0 +1,51 @@
+"""Locks between processes: files under flock, which the kernel frees when their holder dies, however it dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from smartbackup_panel.core.errors import DomainBusy
+
+
+def try_lock(path: str) -> int | None:
+    """Return a descriptor that holds the lock until it is closed, or None when another process holds it."""
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def is_locked(path: str) -> bool:
+    """Return whether another process holds the lock now."""
+    fd = try_lock(path)
+    if fd is None:
+        return True
+    os.close(fd)
+    return False
+
+
+@contextmanager
+def held(path: str, timeout_seconds: float, while_waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the lock of `path`; raises DomainBusy when another process keeps it for longer than `timeout_seconds`."""
+    deadline = time.monotonic() + timeout_seconds
+    while (fd := try_lock(path)) is None:
+        if time.monotonic() >= deadline:
+            raise DomainBusy("another job of this domain is running")
+        if while_waiting is not None:
+            while_waiting()
+        time.sleep(0.1)
+    try:
+        yield
+    finally:
+        os.close(fd)

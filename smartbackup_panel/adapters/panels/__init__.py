@@ -1,0 +1,1 @@
+"""Hosting panels, one file each."""

@@ -1,0 +1,130 @@
+"""The only wiring: adapters are made here and handed to the services."""
+
+from __future__ import annotations
+
+import functools
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from smartbackup_panel.adapters.clock import SystemClock
+from smartbackup_panel.adapters.databases.mariadb import MariaDBServer
+from smartbackup_panel.adapters.db.state import open_state
+from smartbackup_panel.adapters.locks import held
+from smartbackup_panel.adapters.panels.directory import DirectoryPanel
+from smartbackup_panel.adapters.process import Account
+from smartbackup_panel.core.databases import DatabaseServer, parse_database_hosts
+from smartbackup_panel.core.errors import StateUnavailable
+from smartbackup_panel.core.model import JobKind
+from smartbackup_panel.core.ports import JobEngine, PanelAdapter
+from smartbackup_panel.core.tree import Tenant
+from smartbackup_panel.services.accounts import Accounts
+from smartbackup_panel.services.analysis import analyse
+from smartbackup_panel.services.backup import back_up
+from smartbackup_panel.services.installation import Installation
+from smartbackup_panel.services.jobs import Runner
+from smartbackup_panel.services.queries import Queries
+from smartbackup_panel.services.requests import Requests
+from smartbackup_panel.services.restore import restore, undo
+from smartbackup_panel.services.restore_plan import plan_restore
+from smartbackup_panel.services.verification import verify
+from smartbackup_panel.settings import Settings
+
+KEY_BYTES = 32
+
+USE_CASES = {
+    JobKind.ANALYSE: analyse,
+    JobKind.BACKUP: back_up,
+    JobKind.VERIFY: verify,
+    JobKind.PLAN: plan_restore,
+    JobKind.RESTORE: restore,
+    JobKind.UNDO: undo,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that pages, the worker and the command line call."""
+
+    installation: Installation
+    queries: Queries
+    requests: Requests
+    accounts: Accounts
+
+    def web_secret(self) -> bytes:
+        """Return the key that signs the standalone host's sessions; made at first use."""
+        return _secret(self.installation.settings, "web-secret")
+
+    def runner(self, name: str | None = None) -> Runner:
+        """Return what runs jobs here; `name` is the worker's, without it this process's."""
+        return Runner(self.installation, USE_CASES, **({"name": name} if name else {}))
+
+    def job_engine(self) -> JobEngine:
+        """Return the durable engine of the worker (imported here: it is large)."""
+        from smartbackup_panel.adapters.dbos_engine import DbosEngine
+
+        settings = self.installation.settings
+        return DbosEngine(settings.state_url, settings.concurrency)
+
+
+def open_services(settings: Settings) -> Services:
+    """Return the services of an installation; its state is made where it is not there yet. Safe between threads."""
+    _make_folder(settings.state_dir)
+    installation = Installation(
+        settings=settings,
+        state=open_state(settings.state_url),
+        panel=_panel(settings),
+        clock=SystemClock(),
+        database_servers={"mysql": _mariadb(settings)},
+        read_signing_key=functools.cache(lambda: _secret(settings, "signing-key")),
+    )
+    return Services(installation, Queries(installation), Requests(installation), Accounts(installation))
+
+
+def _panel(settings: Settings) -> PanelAdapter:
+    return DirectoryPanel(settings.domains_root, settings.access_log)
+
+
+def _mariadb(settings: Settings) -> Callable[[Tenant], DatabaseServer]:
+    allowed = parse_database_hosts(settings.database_hosts)
+    return lambda tenant: MariaDBServer(allowed, Account(tenant.uid, tenant.gid, tenant.groups))
+
+
+def _make_folder(path: str) -> None:
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    except OSError as wrong:
+        raise StateUnavailable(f"the state folder {path} cannot be made: {wrong.strerror}") from wrong
+
+
+def _secret(settings: Settings, name: str) -> bytes:
+    """Return a key of the state folder (0600), made once by whoever comes first."""
+    path = os.path.join(settings.state_dir, name)
+    try:
+        return _read_secret(path)
+    except FileNotFoundError:
+        pass
+    with held(os.path.join(settings.state_dir, "locks", name), timeout_seconds=10):
+        if not os.path.exists(path):
+            fd = os.open(path + ".part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(fd, "wb") as file:
+                file.write(secrets.token_bytes(KEY_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(path + ".part", path)
+        return _read_secret(path)
+
+
+def _read_secret(path: str) -> bytes:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        raise
+    except OSError as wrong:
+        raise StateUnavailable(f"the key {path} cannot be read: {wrong.strerror}") from wrong
+    with os.fdopen(fd, "rb") as file:
+        key = file.read(KEY_BYTES + 1)
+    if len(key) != KEY_BYTES:
+        raise StateUnavailable(f"the key {path} has {len(key)} bytes instead of {KEY_BYTES}")
+    return key

@@ -1,0 +1,1 @@
+"""The commands of `smartbackup`, one file a subject."""

@@ -1,0 +1,127 @@
+"""`smartbackup domains`, `analyze`, `stats`, `reconcile`: what there is and how busy it is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from smartbackup_panel.commands.session import Session, command
+
+if TYPE_CHECKING:
+    from smartbackup_panel.core.model import Domain
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def domains(context: click.Context) -> None:
+    """List the domains, or show one."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_domains)
+
+
+@domains.command("list")
+@command
+def list_domains(session: Session) -> None:
+    """List the domains that are covered."""
+    from smartbackup_panel.commands.tables import show_table
+    from smartbackup_panel.core.model import COMMAND_LINE
+
+    found = session.services.queries.domains(COMMAND_LINE)
+    headings = ("domain", "owner", "state", "application", "folder")
+    rows = [(item.name, item.owner, item.state, item.application or "-", item.root) for item in found]
+    session.answer([_row(item) for item in found], lambda: show_table(headings, rows))
+
+
+@domains.command("show")
+@click.argument("domain")
+@command
+def show_domain(session: Session, domain: str) -> None:
+    """Show one domain."""
+    from smartbackup_panel.commands.tables import show_facts
+
+    row = _row(session.domain(domain))
+    session.answer(row, lambda: show_facts(row.items()))
+
+
+@click.command()
+@click.argument("domain")
+@command
+def analyze(session: Session, domain: str) -> None:
+    """Analyse a domain: activity, size, application, and the strategy and schedule that follow."""
+    from smartbackup_panel.commands.tables import show_facts
+    from smartbackup_panel.core.model import COMMAND_LINE
+
+    job = session.services.requests.analyse(COMMAND_LINE, session.domain(domain).id)
+    session.finish_job(session.run(job), lambda result: show_facts(result.items()))
+
+
+@click.command()
+@command
+def reconcile(session: Session) -> None:
+    """Look at the panel's inventory now: find new domains, and those that are gone."""
+    from smartbackup_panel.commands.tables import show_facts
+    from smartbackup_panel.services.coverage import cover_new_domains
+    from smartbackup_panel.services.domains import reconcile as reconcile_now
+
+    found = asdict(reconcile_now(session.services.installation))
+    cover_new_domains(session.services.installation)
+    session.answer(found, lambda: show_facts((name, _listed(value)) for name, value in found.items()))
+
+
+@click.command()
+@click.argument("domain", required=False)
+@command
+def stats(session: Session, domain: str | None) -> None:
+    """Show figures of one domain, or of all."""
+    from smartbackup_panel.commands.tables import show_facts, show_table
+    from smartbackup_panel.core.model import COMMAND_LINE
+
+    every = session.services.queries.domains(COMMAND_LINE)
+    chosen = [session.domain(domain)] if domain else every
+    rows = [_stats(session, item) for item in chosen]
+    if domain:
+        session.answer(rows[0], lambda: show_facts(rows[0].items()))
+    else:
+        headings = tuple(rows[0]) if rows else ("domain",)
+        session.answer(rows, lambda: show_table(headings, [tuple(row.values()) for row in rows]))
+
+
+def _stats(session: Session, domain: Domain) -> dict[str, Any]:
+    from smartbackup_panel.core.model import COMMAND_LINE, JobKind, JobState, PointKind
+
+    page = session.services.queries.domain_page(COMMAND_LINE, domain.id)
+    runs = [job for job in page.jobs if job.kind is JobKind.BACKUP and job.state.has_ended]
+    good = [job for job in runs if job.state in (JobState.DONE, JobState.PARTIAL)]
+    fulls = [point for point in page.points if point.kind is PointKind.FULL]
+    return {
+        "domain": domain.name,
+        "points": len(page.points),
+        "full": len(fulls),
+        "incremental": len(page.points) - len(fulls),
+        "stored_bytes": page.stored_bytes,
+        "original_bytes": page.points[0].original_bytes if page.points else 0,
+        "last_point_at": page.points[0].created_at.isoformat() if page.points else None,
+        "success_ratio": round(len(good) / len(runs), 3) if runs else None,
+        "average_seconds": round(sum(point.seconds for point in page.points) / len(page.points), 3)
+        if page.points
+        else None,
+    }
+
+
+def _row(domain: Domain) -> dict[str, Any]:
+    return {
+        "domain": domain.name,
+        "display_name": domain.display_name,
+        "id": domain.id,
+        "owner": domain.owner,
+        "root": domain.root,
+        "document_root": domain.document_root or domain.root,
+        "state": domain.state,
+        "application": domain.application,
+    }
+
+
+def _listed(value: object) -> object:
+    return ", ".join(value) or "-" if isinstance(value, tuple) else value

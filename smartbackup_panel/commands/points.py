@@ -1,0 +1,237 @@
+"""`smartbackup backup`, `points`, `browse`, `cat`, `diff`, `verify`: restore points and what is in them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from smartbackup_panel.commands.session import EXIT_PARTIAL, Session, command, error_of
+
+if TYPE_CHECKING:
+    from smartbackup_panel.core.model import Job, Point
+    from smartbackup_panel.core.tree import Entry
+    from smartbackup_panel.services.installation import Installation
+    from smartbackup_panel.services.queries import Queries
+
+
+@click.command()
+@click.argument("domain", required=False)
+@click.option("--all", "every", is_flag=True, help="Back up every domain.")
+@click.option("--type", "kind", type=click.Choice(["auto", "full", "incremental", "differential"]), default="auto")
+@click.option("--files-only", is_flag=True, help="Leave the databases out.")
+@click.option("--databases-only", is_flag=True, help="Leave the files out.")
+@command
+def backup(
+    session: Session, domain: str | None, every: bool, kind: str, files_only: bool, databases_only: bool
+) -> None:
+    """Make a restore point of a domain, or of all."""
+    from smartbackup_panel.core.errors import WrongUsage
+    from smartbackup_panel.core.model import COMMAND_LINE
+
+    if (domain is None) == (not every):
+        raise WrongUsage("name a domain, or give --all", hint="smartbackup backup shop.example.com")
+    options = {"files": not databases_only, "databases": not files_only}
+    requests = session.services.requests
+    if domain is not None:
+        job = requests.backup(COMMAND_LINE, session.domain(domain).id, kind, **options)
+        session.finish_job(session.run(job), _tell_point)
+        return
+    from smartbackup_panel.services.domains import reconcile
+
+    reconcile(session.services.installation)
+    chosen = session.services.queries.domains(COMMAND_LINE)
+    jobs = [requests.backup(COMMAND_LINE, item.id, kind, **options) for item in chosen]
+    _finish_all(session, [(item.name, session.run(job)) for item, job in zip(chosen, jobs, strict=True)])
+
+
+@click.command()
+@click.argument("domain")
+@command
+def points(session: Session, domain: str) -> None:
+    """List a domain's restore points, newest first."""
+    from smartbackup_panel.commands.tables import moment, show_table, size
+    from smartbackup_panel.core.model import COMMAND_LINE
+
+    found = session.services.queries.points(COMMAND_LINE, session.domain(domain).id)
+    headings = ("point", "made", "type", "state", "size", "files", "new", "changed", "deleted", "verified")
+    rows = [
+        (
+            point.id[:8],
+            moment(point.created_at),
+            point.kind,
+            point.state,
+            size(point.archive_bytes),
+            point.file_count,
+            point.added,
+            point.changed,
+            point.deleted,
+            point.verified,
+        )
+        for point in found
+    ]
+    session.answer([_row(point) for point in found], lambda: show_table(headings, rows))
+
+
+@click.command()
+@click.argument("domain")
+@click.option("--point", required=True, help="A point's id, the beginning of it, its archive's name, or 'latest'.")
+@click.argument("path", required=False, default="")
+@command
+def browse(session: Session, domain: str, point: str, path: str) -> None:
+    """List what a point holds in a folder."""
+    from smartbackup_panel.commands.tables import show_table, size
+    from smartbackup_panel.core.errors import UnknownPath
+    from smartbackup_panel.core.tree import EntryType
+    from smartbackup_panel.services.contents import open_archives
+
+    with open_archives(*parts(session), domain_of(session, domain), point) as archives:
+        wanted = checked_path(path)
+        found = archives.find(wanted)
+        if found is None:
+            raise UnknownPath(f"the point holds no {path!r}")
+        entries = archives.children(wanted) if found.type is EntryType.DIRECTORY else [found]
+    rows = [(entry.type, f"{entry.mode:04o}", entry.user, size(entry.size), _name(entry)) for entry in entries]
+    session.answer(
+        [_entry(entry) for entry in entries], lambda: show_table(("type", "mode", "owner", "size", "name"), rows)
+    )
+
+
+@click.command()
+@click.argument("domain")
+@click.option("--point", required=True, help="A point's id, the beginning of it, its archive's name, or 'latest'.")
+@click.argument("path")
+@command
+def cat(session: Session, domain: str, point: str, path: str) -> None:
+    """Write one file of a point to the standard output, after its checksum matched."""
+    from smartbackup_panel.engine.archive_reader import read_file
+    from smartbackup_panel.services.contents import open_archives
+
+    with open_archives(*parts(session), domain_of(session, domain), point) as archives:
+        read_file(archives, checked_path(path), sys.stdout.fileno())
+
+
+@click.command()
+@click.argument("domain")
+@click.argument("older")
+@click.argument("newer")
+@command
+def diff(session: Session, domain: str, older: str, newer: str) -> None:
+    """Show what differs between two points of a domain."""
+    from smartbackup_panel.commands.tables import show_table
+    from smartbackup_panel.services.contents import compare_points
+
+    found = compare_points(*parts(session), domain_of(session, domain), older, newer)
+    rows = [(name, path) for name, paths in found.items() for path in paths]
+    session.answer({"domain": domain, **found}, lambda: show_table(("change", "path"), rows))
+
+
+@click.command()
+@click.argument("domain")
+@click.option("--point", help="Only this point, with everything that it builds on.")
+@command
+def verify(session: Session, domain: str, point: str | None) -> None:
+    """Read back every byte of a domain's points; exits 1 when something is damaged and names it."""
+    from smartbackup_panel.commands.tables import show_table
+    from smartbackup_panel.core.model import COMMAND_LINE
+
+    found = domain_of(session, domain)
+    chosen = session.services.queries.point_named(COMMAND_LINE, found, point).id if point else None
+    job = session.services.requests.verify(COMMAND_LINE, found, chosen)
+
+    def tell(result: dict[str, Any]) -> None:
+        rows = [(row["archive"], "sound" if row["ok"] else f"DAMAGED: {row['error']}") for row in result["points"]]
+        show_table(("archive", "state"), rows)
+
+    session.finish_job(session.run(job), tell)
+
+
+def parts(session: Session) -> tuple[Installation, Queries]:
+    """Return what looking into points needs."""
+    return session.services.installation, session.services.queries
+
+
+def domain_of(session: Session, name: str) -> str:
+    """Return the id of a domain by its name."""
+    return session.domain(name).id
+
+
+def checked_path(text: str) -> bytes:
+    """Return a path inside a point as bytes; raises UnsafePath for one that could lead out."""
+    from smartbackup_panel.core.errors import UnsafePath
+
+    path = os.fsencode(text).strip(b"/")
+    if path == b".":
+        path = b""
+    if any(part in (b"", b".", b"..") for part in path.split(b"/") if path) or b"\0" in path:
+        raise UnsafePath(f"{text!r} is no path inside the domain's folder")
+    return path
+
+
+def _finish_all(session: Session, ended: list[tuple[str, Job]]) -> None:
+    from smartbackup_panel.commands.tables import show_table
+    from smartbackup_panel.core.model import JobState
+
+    rows = [job.result or {"domain": name, "error": error_of(job)} for name, job in ended]
+    session.answer(rows, lambda: show_table(("domain", "state"), [(name, job.state) for name, job in ended]))
+    states = {job.state for _, job in ended}
+    if not states or states == {JobState.DONE}:
+        return
+    sys.exit(1 if states <= {JobState.FAILED, JobState.CANCELLED} else EXIT_PARTIAL)
+
+
+def _tell_point(result: dict[str, Any]) -> None:
+    from smartbackup_panel.commands.tables import show_facts, size
+
+    facts = [
+        ("point", result["point"]),
+        ("type", result["type"]),
+        ("archive", result["archive"] or "-"),
+        ("size", f"{size(result['archive_bytes'])} of {size(result['original_bytes'])}"),
+        ("files", f"{result['file_count']} ({result['changed']} new or changed, {result['deleted']} deleted)"),
+        ("databases", ", ".join(row["database"] for row in result["databases"]) or "-"),
+        ("verified", result["verified"]),
+        ("seconds", result["seconds"]),
+    ]
+    show_facts([*facts, *(("warning", warning) for warning in result["warnings"])])
+
+
+def _row(point: Point) -> dict[str, Any]:
+    return {
+        "point": point.id,
+        "created_at": point.created_at.isoformat(),
+        "type": point.kind,
+        "archive": point.archive,
+        "size_bytes": point.archive_bytes,
+        "original_bytes": point.original_bytes,
+        "file_count": point.file_count,
+        "changed": point.added + point.changed,
+        "deleted": point.deleted,
+        "databases": [dump.database for dump in point.databases],
+        "verified": point.verified,
+        "state": point.state,
+        "parent": point.parent_id,
+        "warnings": list(point.warnings),
+    }
+
+
+def _name(entry: Entry) -> str:
+    return entry.path.decode("utf-8", "surrogateescape")
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    return {
+        "path": _name(entry),
+        "type": entry.type,
+        "size_bytes": entry.size,
+        "mode": f"{entry.mode:04o}",
+        "uid": entry.uid,
+        "gid": entry.gid,
+        "owner": entry.user,
+        "mtime_ns": entry.mtime_ns,
+        "sha256": entry.sha256.hex() if entry.sha256 else None,
+        "link": entry.link.decode("utf-8", "surrogateescape") or None,
+        "skipped": entry.reason,
+    }

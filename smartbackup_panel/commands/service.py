@@ -1,0 +1,76 @@
+"""`smartbackup worker`, `web`, `hook`, `check`, `rebuild-catalog`: the program as a service."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import click
+
+from smartbackup_panel.commands.session import Session, command
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Do what is due now, then end.")
+@command
+def worker(session: Session, once: bool) -> None:
+    """Run jobs, hooks' events and schedules until told to stop."""
+    from smartbackup_panel.worker import Worker
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    if once:
+        count = Worker(session.services).run_once()
+        session.answer({"jobs": count}, lambda: click.echo(f"{count} jobs ran."))
+    else:
+        Worker(session.services).run()
+
+
+@click.command()
+@command
+def web(session: Session) -> None:
+    """Serve the standalone pages (gunicorn) at the address of SMARTBACKUP_WEB_ADDRESS."""
+    from smartbackup_panel.standalone import serve
+
+    serve(session.settings)
+
+
+@click.command()
+@click.argument("event", type=click.Choice(["domain-created", "domain-deleted"]))
+@click.argument("name")
+@command
+def hook(session: Session, event: str, name: str) -> None:
+    """Tell what happened to a domain, as a panel's hook does."""
+    from smartbackup_panel.core.names import check_domain_name
+    from smartbackup_panel.services.events import write_event
+
+    write_event(session.services.installation, event.replace("-", ".", 1), check_domain_name(name))
+    session.answer({"event": event, "domain": name}, lambda: click.echo(f"{event} {name} is noted."))
+
+
+@click.command()
+@command
+def check(session: Session) -> None:
+    """Check this installation; exits 1 when something needs a person."""
+    from smartbackup_panel.commands.tables import show_table
+    from smartbackup_panel.services.health import check_installation
+
+    found = check_installation(session.services.installation, session.services.queries)
+    rows = [{"check": row.name, "ok": row.is_ok, "found": row.found, "hint": row.hint} for row in found]
+    table = [("ok" if row.is_ok else "ATTENTION", row.name, row.found, "" if row.is_ok else row.hint) for row in found]
+    ok = all(row.is_ok for row in found)
+    settings = {name: str(getattr(session.settings, name)) for name in session.settings.sources}
+    document = {"ok": ok, "checks": rows, "settings": settings, "sources": dict(session.settings.sources)}
+    session.answer(document, lambda: show_table(("", "check", "found", "what to do"), table))
+    if not ok:
+        sys.exit(1)
+
+
+@click.command("rebuild-catalog")
+@command
+def rebuild_catalog(session: Session) -> None:
+    """Read the store and record every point that the state does not know (after the state was lost)."""
+    from smartbackup_panel.commands.tables import show_facts
+    from smartbackup_panel.services.rebuild import rebuild
+
+    found = rebuild(session.services.installation)
+    session.answer(found, lambda: show_facts(found.items()))

@@ -1,0 +1,1 @@
+"""Decisions: frozen dataclasses and pure functions. Imports the standard library and croniter only."""

@@ -1,0 +1,58 @@
+"""How busy and how large a domain is. Source of the numbers: docs/design.md, "Activity" (the original design's tables)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from smartbackup_panel.core.model import Analysis
+
+MEGABYTE = 1024 * 1024
+HIGH_FROM = 100
+MEDIUM_FROM = 20
+SMALL_BELOW_BYTES = 100 * MEGABYTE
+MEDIUM_BELOW_BYTES = 1024 * MEGABYTE
+STEADY_RATIO = 0.25
+
+
+def activity_level(file_changes: int) -> str:
+    """Return "high" (100 or more files changed in 24 hours), "medium" (20 to 99) or "low"."""
+    if file_changes >= HIGH_FROM:
+        return "high"
+    return "medium" if file_changes >= MEDIUM_FROM else "low"
+
+
+def size_category(size_bytes: int) -> str:
+    """Return "small" (below 100 MiB), "medium" (below 1 GiB) or "large"."""
+    if size_bytes < SMALL_BELOW_BYTES:
+        return "small"
+    return "medium" if size_bytes < MEDIUM_BELOW_BYTES else "large"
+
+
+def daily_counts(history: Sequence[Analysis]) -> list[int]:
+    """Return one count of changes a day, newest first, from analyses newest first: the largest reading of each day."""
+    by_day: dict[int, int] = {}
+    if not history:
+        return []
+    newest = history[0].analysed_at
+    for analysis in history:
+        day = (newest - analysis.analysed_at) // timedelta(days=1)
+        by_day[day] = max(by_day.get(day, 0), analysis.file_changes)
+    return [by_day[day] for day in sorted(by_day)]
+
+
+def average_daily_changes(counts: Sequence[int]) -> float:
+    """Return the mean of at most 30 daily counts, rounded to a tenth; 0.0 without any."""
+    recent = counts[:30]
+    return round(sum(recent) / len(recent), 1) if recent else 0.0
+
+
+def trend(counts: Sequence[int]) -> str:
+    """Return "rising", "falling" or "stable": the newest three days against the days before, a quarter being steady."""
+    recent, before = counts[:3], counts[3:14]
+    if not before:
+        return "stable"
+    now, then = sum(recent) / len(recent), sum(before) / len(before)
+    if now > then * (1 + STEADY_RATIO) + 1:
+        return "rising"
+    return "falling" if now < then * (1 - STEADY_RATIO) - 1 else "stable"

@@ -1,0 +1,1 @@
+"""Moves bytes: scanning, archives, verification and restores of files."""

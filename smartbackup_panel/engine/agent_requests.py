@@ -1,0 +1,260 @@
+"""What an agent does for each request; it runs as the tenant."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+
+from smartbackup_panel.core.errors import MissingDocumentRoot, NoSpace, RestoreFailed, ScanFailed
+from smartbackup_panel.core.tree import (
+    Changes,
+    PointKind,
+    Progress,
+    RestoreOptions,
+    RestorePlan,
+    ScanOptions,
+    ScanSummary,
+    StageSummary,
+    Staging,
+    VerifySummary,
+)
+from smartbackup_panel.engine import exchange, messages
+from smartbackup_panel.engine.archive_reader import ArchiveSet, read_file
+from smartbackup_panel.engine.archive_writer import PointWriter, Written
+from smartbackup_panel.engine.changes import YOUNG_NS, compare
+from smartbackup_panel.engine.channel import Channel
+from smartbackup_panel.engine.exclusions import compile_exclusions
+from smartbackup_panel.engine.fsafe import closing, empty_folder, open_folder, remove_tree
+from smartbackup_panel.engine.ownership import Ownership
+from smartbackup_panel.engine.restore_choice import choose
+from smartbackup_panel.engine.restore_plan import plan_restore
+from smartbackup_panel.engine.restore_writer import RestoreWriter
+from smartbackup_panel.engine.scan import LinkCounts, ScanRules, scan_into
+from smartbackup_panel.engine.spool import Spool
+from smartbackup_panel.engine.tree_reader import TreeReader
+from smartbackup_panel.engine.verify import verify_point
+
+FindApplication = Callable[[TreeReader], dict[str, object]]
+
+
+class AgentRequests:
+    """Keeps what lives from one request to the next: the scan's list and its rules."""
+
+    def __init__(
+        self, hello: messages.Hello, spool_fd: int, channel: Channel, find_application: FindApplication | None
+    ) -> None:
+        self._root = hello.root
+        self._allowed_uids = frozenset(hello.allowed_uids)
+        self._tenant_uid = os.geteuid() if hello.tenant is None else hello.tenant.uid
+        self._spool = Spool(spool_fd)
+        self._channel = channel
+        self._find_application = find_application
+        self._scanned: tuple[ScanRules, LinkCounts] | None = None
+
+    def answer(self, request: messages.Request, fds: list[int]) -> object:
+        """Carry out one request and return its result. The descriptors stay the caller's."""
+        match request:
+            case messages.Scan():
+                return self._scan(request, fds)
+            case messages.Compare():
+                return self._compare(_open_earlier(request.earlier, fds))
+            case messages.Write():
+                return self._write(request, fds)
+            case messages.Verify():
+                return self._verify(request, fds)
+            case messages.Inspect():
+                return self._inspect()
+            case messages.ReadFile():
+                with _open_point(request.archives, fds[:-1]) as point:
+                    return read_file(point, request.path, fds[-1])
+            case messages.Plan():
+                return self._plan(request, fds)
+            case messages.Stage():
+                return self._stage(request, fds)
+            case messages.MakeStaging():
+                return self._make_staging(request.staging_name)
+            case messages.Exchange():
+                with closing(self._open_parent()) as parent_fd:
+                    exchange.exchange(parent_fd, request.staging, is_back=request.is_back)
+                return None
+            case messages.SwapState():
+                with closing(self._open_parent()) as parent_fd:
+                    return exchange.find_state(parent_fd, request.staging)
+            case messages.RemoveTree():
+                self._remove(request.staging, fds)
+                return None
+            case _:
+                raise ScanFailed(f"an agent cannot answer {type(request).__name__}")
+
+    def _open_root(self) -> int:
+        try:
+            return open_folder(self._root)
+        except PermissionError as error:
+            raise ScanFailed(f"{self._root} cannot be opened by its owner: {error.strerror}") from error
+
+    def _open_parent(self) -> int:
+        return open_folder(exchange.split_root(self._root)[0])
+
+    def _rules(self, options: ScanOptions) -> ScanRules:
+        guarded = self._allowed_uids if self._tenant_uid == 0 else self._allowed_uids - {self._tenant_uid}
+        return ScanRules(
+            allowed_uids=self._allowed_uids,
+            guarded_uids=guarded,
+            is_excluded=compile_exclusions(options.exclude),
+            nested_roots=frozenset(options.nested_roots),
+        )
+
+    def _told(self, step: str) -> Callable[[int, int], None]:
+        return partial(self._advanced, step)
+
+    def _advanced(self, step: str, files: int, size_bytes: int) -> None:
+        self._channel.send(messages.Advanced(Progress(step, files, size_bytes)))
+
+    def _scan(self, request: messages.Scan, fds: list[int]) -> ScanSummary:
+        started = time.monotonic()
+        rules = self._rules(request.options)
+        links = LinkCounts(rules.guarded_uids)
+        with closing(self._open_root()) as root_fd:
+            counts = scan_into(self._spool, root_fd, rules, links, self._told("scan"))
+        self._scanned = (rules, links)
+        changes = self._compare(_open_earlier(request.earlier, fds))
+        return counts.summary(time.monotonic() - started, changes)
+
+    def _compare(self, earlier: ArchiveSet | None) -> Changes:
+        self._get_scanned()
+        if earlier is None:
+            return compare(self._spool, ())
+        with earlier:
+            return compare(self._spool, earlier.index(checked=False))
+
+    def _get_scanned(self) -> tuple[ScanRules, LinkCounts]:
+        if self._scanned is None:
+            raise ScanFailed("the folder has not been scanned yet")
+        return self._scanned
+
+    def _write(self, request: messages.Write, fds: list[int]) -> Written:
+        rules, links = self._get_scanned()
+        earlier = _open_earlier(request.earlier, fds)
+        is_full = request.options.kind is PointKind.FULL
+        young_from_ns = 0 if earlier is None else earlier.facts.scan_started_at_ns - YOUNG_NS
+        with closing(self._open_root()) as root_fd:
+            writer = PointWriter(
+                root_fd,
+                rules,
+                links,
+                request.options,
+                _WriteEvents(self._channel),
+                own_number=0 if is_full or earlier is None else len(earlier.rows),
+                young_from_ns=young_from_ns,
+            )
+            if earlier is None:
+                return writer.write(self._spool, ())
+            with earlier:
+                return writer.write(self._spool, earlier.index(checked=False))
+
+    def _verify(self, request: messages.Verify, fds: list[int]) -> VerifySummary:
+        with _open_point(request.archives, fds) as point:
+            return verify_point(point, whole_chain=request.whole_chain, advanced=self._told("verify"))
+
+    def _inspect(self) -> dict[str, object]:
+        if self._find_application is None:
+            raise ScanFailed("this agent was started for a restore, not for reading")
+        with closing(self._open_root()) as root_fd, TreeReader(root_fd, self._allowed_uids) as reader:
+            return self._find_application(reader)
+
+    def _plan(self, request: messages.Plan, fds: list[int]) -> RestorePlan:
+        root_fd = self._scan_live(request.options.scan)
+        target_fd = self._open_parent() if root_fd is None else root_fd
+        with closing(target_fd), _open_point(request.archives, fds) as point:
+            return plan_restore(point.index(), self._spool, request.options, target_fd)
+
+    def _scan_live(self, options: ScanOptions) -> int | None:
+        """Scan the live tree and return its descriptor, or None (and an empty list) when the folder is missing."""
+        self._spool.restart()
+        try:
+            root_fd = self._open_root()
+        except MissingDocumentRoot:
+            return None
+        rules = self._rules(options)
+        scan_into(self._spool, root_fd, rules, LinkCounts(rules.guarded_uids), self._told("scan"))
+        return root_fd
+
+    def _stage(self, request: messages.Stage, fds: list[int]) -> StageSummary:
+        target_fd = fds[-1]
+        self._spool.restart()
+        live_fd = self._scan_live(request.options.scan) if request.live else None
+        try:
+            with _open_point(request.archives, fds[:-1]) as point:
+                point.open_all()
+                self._refuse_impossible(point, request.options, target_fd)
+                ownership = Ownership.of_this_process(self._allowed_uids)
+                writer = RestoreWriter(
+                    point, target_fd, live_fd, ownership, self._told("restore"), may_replace=not request.live
+                )
+                return writer.write(choose(point.index(), self._spool, request.options))
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise RestoreFailed(f"the restored files cannot be written: {error.strerror}") from error
+            raise
+        finally:
+            if live_fd is not None:
+                os.close(live_fd)
+
+    def _refuse_impossible(self, point: ArchiveSet, options: RestoreOptions, target_fd: int) -> None:
+        plan = plan_restore(point.index(), self._spool, options, target_fd)
+        if plan.obstacle:
+            raise RestoreFailed(
+                plan.obstacle, hint="Restore single paths into another folder; this folder cannot be exchanged whole."
+            )
+        if plan.bytes_needed > plan.bytes_free:
+            raise NoSpace(f"the restore needs {plan.bytes_needed} bytes and there are {plan.bytes_free}")
+
+    def _make_staging(self, name: str) -> tuple[int, int | None, int]:
+        """Return the device, the live folder's inode number and the new staging folder's."""
+        with closing(self._open_parent()) as parent_fd:
+            live_inode = exchange.find_live_inode(parent_fd, exchange.split_root(self._root)[1])
+            return os.fstat(parent_fd).st_dev, live_inode, exchange.make_folder(parent_fd, name)
+
+    def _remove(self, staging: Staging | None, fds: list[int]) -> None:
+        try:
+            if fds:
+                empty_folder(fds[0], b".")
+            elif staging is not None:
+                with closing(self._open_parent()) as parent_fd:
+                    if exchange.is_removable(parent_fd, staging):
+                        remove_tree(parent_fd, os.fsencode(staging.staging_name))
+        except OSError as error:
+            raise RestoreFailed(f"the staging folder cannot be removed: {error.strerror}") from error
+
+
+class _WriteEvents:
+    """Sends an archive's parts to the worker as they are finished."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def frame(self, packed: bytes, plain_bytes: int, sha256: bytes) -> None:
+        self._channel.send(messages.Frame(packed, plain_bytes, sha256))
+
+    def mark(self) -> None:
+        self._channel.send(messages.Mark())
+
+    def rollback(self) -> None:
+        self._channel.send(messages.Rollback())
+
+    def block(self, first_path: bytes, packed: bytes, plain_bytes: int, entry_count: int) -> None:
+        self._channel.send(messages.Block(first_path, packed, plain_bytes, entry_count))
+
+    def advanced(self, files: int, size_bytes: int) -> None:
+        self._channel.send(messages.Advanced(Progress("write", files, size_bytes)))
+
+
+def _open_point(names: list[str], fds: list[int]) -> ArchiveSet:
+    return ArchiveSet.from_fds(names, [os.dup(fd) for fd in fds])
+
+
+def _open_earlier(names: list[str], fds: list[int]) -> ArchiveSet | None:
+    return _open_point(names, fds) if names else None

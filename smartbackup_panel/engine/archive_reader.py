@@ -1,0 +1,262 @@
+"""Reading a point: its complete list of paths, and the content of any of them out of the archives that it needs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveMissing, ArchiveRefused, UnknownPath
+from smartbackup_panel.core.tree import Entry, EntryType, PointFacts
+from smartbackup_panel.engine.archive_file import ArchiveFile
+from smartbackup_panel.engine.entries import (
+    STAT,
+    IndexEntry,
+    data_size,
+    entry_type,
+    refuse_bad_entry,
+    sort_key,
+    to_entry,
+)
+from smartbackup_panel.engine.layout import ArchiveRow
+
+_KEPT_FRAMES = 8
+_SEEK_AFTER = 500
+_MEMORY_BYTES = 32 * 1024 * 1024
+_ZEROS = bytes(1 << 20)
+
+
+class ArchiveSet:
+    """A point: its own archive and the earlier ones it needs, opened when they are needed."""
+
+    def __init__(self, own: ArchiveFile, folder_fd: int | None, key: bytes | None) -> None:
+        """Use `open` or `from_fds`."""
+        self.own = own
+        self.rows: list[ArchiveRow] = own.read_archives()
+        self._key = key
+        self._folder_fd = None if folder_fd is None else os.dup(folder_fd)
+        self._files: dict[int, ArchiveFile] = {len(self.rows) - 1: own}
+        self._frame_counts = [row.frame_count for row in self.rows]
+        self._frames: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+
+    @classmethod
+    def open(cls, folder_fd: int, name: str, key: bytes | None) -> ArchiveSet:
+        """Open the point of archive `name` in a folder of the store, checking signatures under `key`.
+
+        Raises ArchiveMissing, ArchiveDamaged, ArchiveRefused (as every method here).
+        """
+        own = ArchiveFile.open(folder_fd, name, key)
+        try:
+            if own.read_archives()[-1].name != name:
+                raise ArchiveRefused(f"{name} was written under another name")
+            return cls(own, folder_fd, key)
+        except BaseException:
+            own.close()
+            raise
+
+    @classmethod
+    def from_fds(cls, names: list[str], fds: list[int]) -> ArchiveSet:
+        """Take over the descriptors of all archives of a point, its own last."""
+        point = cls(ArchiveFile(fds[-1], names[-1]), None, None)
+        if len(fds) != len(point.rows):
+            raise ArchiveRefused(f"{names[-1]} needs {len(point.rows)} archives, {len(fds)} were given")
+        for number, (name, fd) in enumerate(zip(names[:-1], fds[:-1], strict=True)):
+            point._keep(number, ArchiveFile(fd, name))
+        return point
+
+    def __enter__(self) -> ArchiveSet:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all files."""
+        for file in self._files.values():
+            file.close()
+        if self._folder_fd is not None:
+            os.close(self._folder_fd)
+            self._folder_fd = None
+
+    @property
+    def name(self) -> str:
+        """The file name of the point's own archive."""
+        return self.own.name
+
+    @property
+    def facts(self) -> PointFacts:
+        """What the point's footer says."""
+        return self.own.facts
+
+    def file(self, number: int) -> ArchiveFile:
+        """Return the archive with this number of the table. Raises ArchiveMissing, ArchiveDamaged (another one)."""
+        if number not in self._files:
+            if self._folder_fd is None or not 0 <= number < len(self.rows):
+                raise ArchiveMissing(f"{self.name} needs an archive that was not given")
+            self._keep(number, ArchiveFile.open(self._folder_fd, self.rows[number].name, self._key))
+        return self._files[number]
+
+    def _keep(self, number: int, file: ArchiveFile) -> None:
+        row = self.rows[number]
+        if file.footer.root_digest != row.root_digest or file.footer.frame_count != row.frame_count:
+            file.close()
+            raise ArchiveDamaged(f"{file.name} is not the archive that {self.name} was built on")
+        self._files[number] = file
+
+    def open_all(self) -> list[ArchiveFile]:
+        """Open every archive that the point needs and return them in the table's order."""
+        return [self.file(number) for number in range(len(self.rows))]
+
+    def refuse_bad(self, entry: IndexEntry) -> None:
+        """Raise ArchiveRefused unless the entry is a possible one."""
+        refuse_bad_entry(entry, self._frame_counts)
+
+    def index(self, first_block: int = 0, *, checked: bool = True) -> Iterator[IndexEntry]:
+        """Yield the entries in path order, from an index block on. Raises ArchiveRefused when one is out of order."""
+        last_key: bytes | None = None
+        for number in range(first_block, len(self.own.directory)):
+            for entry in self.own.read_block(number):
+                if checked:
+                    self.refuse_bad(entry)
+                    key = sort_key(entry.path)
+                    if last_key is not None and key <= last_key:
+                        raise ArchiveRefused(f"the index of {self.name} is out of order at {entry.path[:200]!r}")
+                    last_key = key
+                yield entry
+
+    def index_from(self, key: bytes) -> Iterator[IndexEntry]:
+        """Yield the entries whose sort key is not below `key`; a lookup reads one block."""
+        firsts = self.own.directory
+        block = max(0, bisect_right(firsts, key, key=lambda row: sort_key(row.first_path)) - 1)
+        for entry in self.index(block):
+            if sort_key(entry.path) >= key:
+                yield entry
+
+    def find_index_entry(self, path: bytes) -> IndexEntry | None:
+        """Return the entry of a path, or None."""
+        entry = next(self.index_from(sort_key(path)), None)
+        return entry if entry is not None and entry.path == path else None
+
+    def find(self, path: bytes) -> Entry | None:
+        """Return what the point holds at `path`, or None."""
+        entry = self.find_index_entry(path)
+        return None if entry is None else to_entry(entry)
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield everything in the point, in path order."""
+        return map(to_entry, self.index())
+
+    def children(self, path: bytes, *, after: bytes = b"", limit: int = 10_000) -> list[Entry]:
+        """Return what lies directly in the folder `path`, by name; `after` is the last name of an earlier page.
+
+        Subtrees are skipped by seeking. Raises UnknownPath when there is no such folder.
+        """
+        folder = self.find(path)
+        if folder is None or folder.type is not EntryType.DIRECTORY:
+            raise UnknownPath(f"the point has no folder {path[:200]!r}")
+        prefix = sort_key(path) + b"\0" if path else b""
+        key: bytes | None = prefix + after + b"\1"
+        found: list[Entry] = []
+        while key is not None and len(found) < limit:
+            key = self._collect_children(key, prefix, found, limit)
+        return found
+
+    def _collect_children(self, key: bytes, prefix: bytes, found: list[Entry], limit: int) -> bytes | None:
+        """Append children from `key` on; return where to seek after a large subtree, or None at the end."""
+        deeper = 0
+        for entry in self.index_from(key):
+            entry_key = sort_key(entry.path)
+            if not entry_key.startswith(prefix) or len(found) == limit:
+                return None
+            child, is_below, _ = entry_key[len(prefix) :].partition(b"\0")
+            if not is_below:
+                found.append(to_entry(entry))
+                deeper = 0
+                continue
+            deeper += 1
+            if deeper > _SEEK_AFTER:
+                return prefix + child + b"\1"
+        return None
+
+    def data(self, entry: IndexEntry) -> Iterator[bytes]:
+        """Yield the stored bytes of a file (without its holes), frame by frame, each after its checksum."""
+        missing = data_size(entry)
+        frame, offset = entry.frame, entry.offset
+        while missing > 0:
+            plain = self._frame(entry.archive, frame)
+            piece = plain[offset : offset + missing]
+            missing -= len(piece)
+            frame, offset = frame + 1, 0
+            yield piece
+
+    def _frame(self, archive: int, number: int) -> bytes:
+        wanted = (archive, number)
+        if wanted in self._frames:
+            self._frames.move_to_end(wanted)
+            return self._frames[wanted]
+        plain = self.file(archive).read_frame(number)
+        self._frames[wanted] = plain
+        if len(self._frames) > _KEPT_FRAMES:
+            self._frames.popitem(last=False)
+        return plain
+
+    def checked_data(self, entry: IndexEntry) -> Iterator[bytes]:
+        """Yield the stored bytes of a file; raise ArchiveDamaged at the end unless their sha256 matched."""
+        digest = hashlib.sha256()
+        for piece in self.data(entry):
+            digest.update(piece)
+            yield piece
+        if digest.digest() != entry.sha256:
+            raise ArchiveDamaged(f"the content of {entry.path[:200]!r} is not what was backed up")
+
+
+def read_file(point: ArchiveSet, path: bytes, out_fd: int) -> int:
+    """Write the content of one file to `out_fd` after its checksum matched; return its bytes.
+
+    Raises UnknownPath when the path is not a file of the point.
+    """
+    entry = point.find_index_entry(path)
+    if entry is None or entry_type(entry) not in (EntryType.FILE, EntryType.HARDLINK):
+        raise UnknownPath(f"the point has no file {path[:200]!r}")
+    if data_size(entry) <= _MEMORY_BYTES:
+        pieces: Iterator[bytes] = iter(list(point.checked_data(entry)))
+    else:
+        for _ in point.checked_data(entry):
+            pass
+        pieces = point.checked_data(entry)
+    written = 0
+    for piece in with_holes(entry, pieces):
+        view = memoryview(piece)
+        while view:
+            count = os.write(out_fd, view)
+            written += count
+            view = view[count:]
+    return written
+
+
+def with_holes(entry: IndexEntry, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield a file's whole content: its stored bytes, with zeros where its holes are."""
+    if entry.segments is None:
+        yield from pieces
+        return
+    at, waiting = 0, b""
+    for start, length in entry.segments:
+        yield from _zeros(start - at)
+        missing = length
+        while missing:
+            waiting = waiting or next(pieces)
+            piece, waiting = waiting[:missing], waiting[missing:]
+            missing -= len(piece)
+            yield piece
+        at = start + length
+    yield from _zeros(STAT.unpack(entry.stat)[4] - at)
+    for _ in pieces:
+        raise ArchiveDamaged(f"{entry.path[:200]!r} has more content than its parts say")
+
+
+def _zeros(length: int) -> Iterator[bytes]:
+    while length > 0:
+        yield _ZEROS[:length]
+        length -= len(_ZEROS)

@@ -1,0 +1,321 @@
+"""Writing a point: a merge of the scan with the earlier point, member by member, into frames and index blocks."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from smartbackup_panel.core.tree import Changes, NameList, PointKind, SkippedList, SkipReason, WriteOptions
+from smartbackup_panel.engine.changes import ChangesCollector, is_folder, is_settled, looks_unchanged, merge
+from smartbackup_panel.engine.content import READ_BYTES, group_name, read_xattrs, user_name
+from smartbackup_panel.engine.entries import STAT, UNSTABLE, IndexEntry, data_size, pack_stat
+from smartbackup_panel.engine.frame_packer import FramePacker
+from smartbackup_panel.engine.fsafe import DirectoryCursor, closing
+from smartbackup_panel.engine.index_writer import IndexWriter
+from smartbackup_panel.engine.lists import NameCollector, SkippedCollector
+from smartbackup_panel.engine.member_reader import ATTEMPTS, Member, MemberReader, NotRead, is_equal_content
+from smartbackup_panel.engine.scan import Identity, LinkCounts, ScanRules
+from smartbackup_panel.engine.spool import Seen
+from smartbackup_panel.engine.tar_headers import END_OF_ARCHIVE, padding, tar_headers
+
+_PROGRESS_SECONDS = 0.25
+
+
+class ArchiveEvents(Protocol):
+    """Where finished parts of an archive go (the worker)."""
+
+    def frame(self, packed: bytes, plain_bytes: int, sha256: bytes) -> None:
+        """Take the next frame."""
+
+    def mark(self) -> None:
+        """Remember this place."""
+
+    def rollback(self) -> None:
+        """Forget the frames since the mark."""
+
+    def block(self, first_path: bytes, packed: bytes, plain_bytes: int, entry_count: int) -> None:
+        """Take the next index block."""
+
+    def advanced(self, files: int, size_bytes: int) -> None:
+        """Hear how far it is."""
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What a finished write says of itself."""
+
+    entry_count: int
+    file_count: int
+    original_bytes: int
+    stored_bytes: int
+    changes: Changes
+    skipped: SkippedList
+    unstable: NameList
+
+
+@dataclass(slots=True)
+class _Group:
+    """Hard links to one file: the entry that holds the content, and how many links are still to come."""
+
+    entry: IndexEntry
+    missing: int
+
+
+class PointWriter:
+    """Writes one point. `own_number` is its place in the archive table, `young_from_ns` see changes.is_settled."""
+
+    def __init__(
+        self,
+        root_fd: int,
+        rules: ScanRules,
+        links: LinkCounts,
+        options: WriteOptions,
+        events: ArchiveEvents,
+        own_number: int,
+        young_from_ns: int,
+    ) -> None:
+        self._rules = rules
+        self._links = links
+        self._options = options
+        self._events = events
+        self._own_number = own_number
+        self._young_from_ns = young_from_ns
+        self._cursor = DirectoryCursor(root_fd)
+        self._reader = MemberReader(rules, links)
+        self._packer = FramePacker(options.codec, options.level, options.threads, events.frame)
+        self._index = IndexWriter(events.block)
+        self._changes = ChangesCollector()
+        self._skipped = SkippedCollector()
+        self._unstable = NameCollector()
+        self._groups: dict[Identity, _Group] = {}
+        self._entry_count = self._file_count = self._original_bytes = self._stored_bytes = 0
+        self._told_at = 0.0
+
+    def write(self, scanned: Iterable[Seen], earlier: Iterable[IndexEntry]) -> Written:
+        """Write all members and the index. Raises OSError only for what is not the tenant's doing."""
+        try:
+            for seen, before in merge(scanned, earlier):
+                if seen is not None:
+                    self._write_path(seen, before)
+                elif before is not None:
+                    self._changes.note_removed(before)
+            self._packer.end_frame()
+            self._packer.add_plain(END_OF_ARCHIVE)
+            self._packer.drain()
+            self._index.flush()
+        finally:
+            self._packer.close()
+            self._cursor.close()
+        return Written(
+            entry_count=self._entry_count,
+            file_count=self._file_count,
+            original_bytes=self._original_bytes,
+            stored_bytes=self._stored_bytes,
+            changes=self._changes.result(),
+            skipped=self._skipped.result(),
+            unstable=self._unstable.result(),
+        )
+
+    def _write_path(self, seen: Seen, before: IndexEntry | None) -> None:
+        if seen.reason:
+            self._skip(seen, SkipReason(seen.reason), seen.detail)
+        elif before is not None and self._may_carry(seen, before):
+            self._carry(before)
+        else:
+            try:
+                self._write_member(seen, before)
+            except NotRead as problem:
+                self._skip(seen, problem.reason, problem.detail)
+        self._tell()
+
+    def _may_carry(self, seen: Seen, before: IndexEntry) -> bool:
+        """Whether the earlier entry is this path's entry too, so that nothing has to be read."""
+        if self._options.kind is PointKind.FULL or not looks_unchanged(seen, before):
+            return False
+        mode, uid, _, nlink, _, _, _, device, inode = STAT.unpack(seen.stat)
+        if not stat.S_ISREG(mode):
+            return True
+        if self._options.read_again or not is_settled(before, self._young_from_ns):
+            return False
+        if nlink == 1:
+            return True
+        group = self._groups.get((device, inode))
+        leads_out = self._links.lead_out(uid, nlink, (device, inode))
+        return before.link == (group.entry.path if group else b"") and not leads_out
+
+    def _carry(self, before: IndexEntry) -> None:
+        self._register(before)
+        self._add(before)
+
+    def _write_member(self, seen: Seen, before: IndexEntry | None) -> None:
+        """Store what is at the path now. Raises NotRead with the reason why it is left out."""
+        mode = int.from_bytes(seen.stat[:4], "little")
+        if stat.S_ISLNK(mode):
+            entry = self._place_plain(self._describe(seen.path, seen.stat, link=seen.link))
+        elif stat.S_ISDIR(mode):
+            with closing(self._reader.open(self._cursor, seen.path, os.O_RDONLY | os.O_DIRECTORY)) as fd:
+                entry = self._describe(seen.path, pack_stat(os.fstat(fd)), xattrs=read_xattrs(fd))
+            entry = self._place_plain(entry)
+        else:
+            entry = self._write_file(seen, before)
+        self._note(entry, before)
+        self._register(entry)
+        self._add(entry)
+
+    def _describe(
+        self, path: bytes, packed: bytes, link: bytes = b"", xattrs: list[tuple[bytes, bytes]] | None = None
+    ) -> IndexEntry:
+        _, uid, gid, *_ = STAT.unpack(packed)
+        return IndexEntry(
+            path=path,
+            stat=packed,
+            archive=self._own_number,
+            member=self._own_number,
+            user=user_name(uid),
+            group=group_name(gid),
+            link=link,
+            xattrs=xattrs,
+        )
+
+    def _place_plain(self, entry: IndexEntry) -> IndexEntry:
+        """Write the header of a member without content; such entries have no place."""
+        self._packer.add_plain(tar_headers(entry))
+        return entry
+
+    def _write_file(self, seen: Seen, before: IndexEntry | None) -> IndexEntry:
+        *_, device, inode = STAT.unpack(seen.stat)
+        group = self._groups.get((device, inode))
+        if group is not None and group.entry.stat == seen.stat:
+            return self._write_link(seen, group.entry)
+        with closing(self._reader.open(self._cursor, seen.path, os.O_RDONLY)) as fd:
+            return self._write_content(seen.path, fd, before)
+
+    def _write_link(self, seen: Seen, first: IndexEntry) -> IndexEntry:
+        entry = msgspec.structs.replace(first, path=seen.path, link=first.path, member=self._own_number)
+        self._packer.add_plain(tar_headers(entry))
+        return entry
+
+    def _write_content(self, path: bytes, fd: int, before: IndexEntry | None) -> IndexEntry:
+        member = self._reader.look(fd)
+        if member.content is None:
+            return self._write_large(path, fd, member, before)
+        entry = self._describe_file(path, member, hashlib.sha256(member.content).digest())
+        if self._is_kept(entry, before):
+            return self._keep_place(entry, before)
+        frame, offset = self._packer.add_small(tar_headers(entry), member.content, padding(len(member.content)))
+        self._stored_bytes += len(member.content)
+        return msgspec.structs.replace(entry, frame=frame, offset=offset)
+
+    def _describe_file(self, path: bytes, member: Member, sha256: bytes) -> IndexEntry:
+        entry = self._describe(path, pack_stat(member.found), xattrs=member.xattrs)
+        flags = 0 if member.is_stable else UNSTABLE
+        return msgspec.structs.replace(entry, sha256=sha256, segments=member.segments, flags=flags)
+
+    def _is_kept(self, entry: IndexEntry, before: IndexEntry | None) -> bool:
+        return (
+            self._options.kind is not PointKind.FULL
+            and before is not None
+            and not before.reason
+            and is_equal_content(entry, before)
+        )
+
+    @staticmethod
+    def _keep_place(entry: IndexEntry, before: IndexEntry | None) -> IndexEntry:
+        """Return today's facts with the place of the equal content that an earlier archive has."""
+        assert before is not None
+        return msgspec.structs.replace(
+            entry, archive=before.archive, frame=before.frame, offset=before.offset, member=before.archive
+        )
+
+    def _write_large(self, path: bytes, fd: int, member: Member, before: IndexEntry | None) -> IndexEntry:
+        """Stream a large file; a change while it is read takes the archive back to the file's beginning."""
+        if before is not None and before.sha256 and data_size(before) == member.data_bytes:
+            entry = self._describe_file(path, member, self._reader.checksum(fd, member))
+            if self._is_kept(entry, before) and self._reader.is_still(fd, member):
+                return self._keep_place(entry, before)
+        self._packer.drain()
+        self._events.mark()
+        first_frame = self._packer.place[0]
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                entry = self._stream(path, fd, member)
+                if self._reader.is_still(fd, member):
+                    self._stored_bytes += member.data_bytes
+                    return entry
+                if attempt == ATTEMPTS:
+                    break
+                self._take_back(first_frame)
+                member = self._reader.look_large(fd)
+            except NotRead:
+                self._take_back(first_frame)
+                raise
+        self._stored_bytes += member.data_bytes
+        return msgspec.structs.replace(entry, flags=entry.flags | UNSTABLE)
+
+    def _take_back(self, first_frame: int) -> None:
+        self._packer.drain()
+        self._events.rollback()
+        self._packer.go_back(first_frame)
+
+    def _stream(self, path: bytes, fd: int, member: Member) -> IndexEntry:
+        entry = self._describe_file(path, member, b"")
+        frame, offset = self._packer.begin_large(tar_headers(entry))
+        digest = hashlib.sha256()
+        for piece in self._reader.pieces(fd, member, READ_BYTES):
+            digest.update(piece)
+            self._packer.add_large(piece)
+            self._tell()
+        self._packer.add_large(padding(member.data_bytes))
+        self._packer.end_frame()
+        return msgspec.structs.replace(entry, sha256=digest.digest(), frame=frame, offset=offset)
+
+    def _register(self, entry: IndexEntry) -> None:
+        """Remember the first of several links, and forget it with its last."""
+        mode, _, _, nlink, _, _, _, device, inode = STAT.unpack(entry.stat)
+        if nlink < 2 or not stat.S_ISREG(mode):
+            return
+        group = self._groups.setdefault((device, inode), _Group(entry, nlink))
+        group.missing -= 1
+        if group.missing <= 0:
+            del self._groups[(device, inode)]
+
+    def _note(self, entry: IndexEntry, before: IndexEntry | None) -> None:
+        if before is None or before.reason:
+            self._changes.note_added(entry.path, entry.stat)
+        elif is_visibly_changed(entry, before):
+            self._changes.note_changed(entry.path, entry.stat)
+        if entry.flags & UNSTABLE:
+            self._unstable.add(entry.path)
+
+    def _add(self, entry: IndexEntry) -> None:
+        self._index.add(entry)
+        self._entry_count += 1
+        mode, _, _, _, size, *_ = STAT.unpack(entry.stat)
+        if stat.S_ISREG(mode):
+            self._file_count += 1
+            self._original_bytes += 0 if entry.link else size
+
+    def _skip(self, seen: Seen, reason: SkipReason, detail: str) -> None:
+        self._skipped.add(seen.path, reason, detail)
+        self._index.add(IndexEntry(path=seen.path, stat=seen.stat, reason=reason.value, detail=detail))
+
+    def _tell(self) -> None:
+        now = time.monotonic()
+        if now - self._told_at >= _PROGRESS_SECONDS:
+            self._told_at = now
+            self._events.advanced(self._file_count, self._original_bytes)
+
+
+def is_visibly_changed(entry: IndexEntry, before: IndexEntry) -> bool:
+    """Whether a customer would call the path changed: content, type, mode, owner, time or link differ."""
+    mine, theirs = STAT.unpack(entry.stat), STAT.unpack(before.stat)
+    if is_folder(entry.stat) and is_folder(before.stat):
+        return False
+    same_facts = mine[:3] == theirs[:3] and mine[4:6] == theirs[4:6]
+    return not same_facts or entry.sha256 != before.sha256 or entry.link != before.link

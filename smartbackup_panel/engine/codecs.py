@@ -1,0 +1,156 @@
+"""Frames: independent pieces of a compressed stream that any gzip or zstd reader takes one after the other.
+
+Every function here releases the interpreter's lock while it works on more than a few kilobytes.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from typing import Protocol
+
+import deflate
+from isal import isal_zlib
+
+from smartbackup_panel.core.errors import ArchiveDamaged
+from smartbackup_panel.core.tree import Codec
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+_INFLATE_ERROR: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # the stub calls the class an instance
+_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+_GZIP_EXTRA_HEADER = b"\x1f\x8b\x08\x04\x00\x00\x00\x00\x00\xff"
+_GZIP_EMPTY = b"\x03\x00" + bytes(8)
+_STORED_BLOCK = 65_535
+_SKIPPABLE = 0x184D2A5B
+_SAMPLE_BYTES = 4096
+_SAMPLES = 4
+_WORTH_IT = 0.97
+"""A sample that shrinks by less than this is kept as it is."""
+
+
+class FrameCodec(Protocol):
+    """One way to pack frames and to hide index bytes behind the stream."""
+
+    piece_head_bytes: int
+    piece_tail_bytes: int
+
+    def pack(self, plain: bytes, level: int) -> bytes:
+        """Return one complete frame; stored where compressing does not help."""
+
+    def store(self, plain: bytes) -> bytes:
+        """Return one complete frame without compressing."""
+
+    def unpack(self, packed: bytes, plain_bytes: int) -> bytes:
+        """Return the content of one frame of a known size. Raises ArchiveDamaged, and never inflates further."""
+
+    def piece(self, payload: bytes) -> bytes:
+        """Return index bytes wrapped so that every reader of the stream passes over them."""
+
+
+class GzipFrames:
+    """gzip members: levels 2 to 9 by libdeflate, level 1 by ISA-L (a third larger, five times as fast)."""
+
+    piece_head_bytes = 16
+    piece_tail_bytes = len(_GZIP_EMPTY)
+
+    def pack(self, plain: bytes, level: int) -> bytes:
+        body = isal_zlib.compress(plain, 2, -15) if level == 1 else bytes(deflate.deflate_compress(plain, level))
+        if len(body) > _WORTH_IT * len(plain) + 16:
+            return self.store(plain)
+        return b"".join((_GZIP_HEADER, body, self._trailer(plain)))
+
+    def store(self, plain: bytes) -> bytes:
+        parts = [_GZIP_HEADER]
+        view = memoryview(plain)
+        for start in range(0, len(plain), _STORED_BLOCK):
+            block = view[start : start + _STORED_BLOCK]
+            is_last = start + len(block) == len(plain)
+            parts.append(struct.pack("<BHH", is_last, len(block), len(block) ^ 0xFFFF))
+            parts.append(bytes(block))
+        if not plain:
+            parts.append(b"\x03\x00")
+        parts.append(self._trailer(plain))
+        return b"".join(parts)
+
+    @staticmethod
+    def _trailer(plain: bytes) -> bytes:
+        return struct.pack("<II", isal_zlib.crc32(plain), len(plain) & 0xFFFFFFFF)
+
+    def unpack(self, packed: bytes, plain_bytes: int) -> bytes:
+        if len(packed) < 18 or packed[:10] != _GZIP_HEADER:
+            raise ArchiveDamaged("a frame does not begin as one")
+        plain = inflate(packed[10:-8], plain_bytes)
+        if packed[-8:] != self._trailer(plain):
+            raise ArchiveDamaged("a frame's checksum does not match")
+        return plain
+
+    def piece(self, payload: bytes) -> bytes:
+        sizes = struct.pack("<H2sH", len(payload) + 4, b"SB", len(payload))
+        return b"".join((_GZIP_EXTRA_HEADER, sizes, payload, _GZIP_EMPTY))
+
+
+class ZstdFrames:
+    """zstd frames, and skippable frames for the index."""
+
+    piece_head_bytes = 8
+    piece_tail_bytes = 0
+
+    def pack(self, plain: bytes, level: int) -> bytes:
+        parameters = zstd.CompressionParameter
+        return zstd.compress(plain, options={parameters.compression_level: level, parameters.checksum_flag: 1})
+
+    def store(self, plain: bytes) -> bytes:
+        return self.pack(plain, 1)
+
+    def unpack(self, packed: bytes, plain_bytes: int) -> bytes:
+        reader = zstd.ZstdDecompressor()
+        try:
+            plain = reader.decompress(packed, plain_bytes + 1)
+            if not reader.eof and len(plain) == plain_bytes:
+                plain += reader.decompress(b"", 1)
+        except zstd.ZstdError as error:
+            raise ArchiveDamaged(f"a frame cannot be read: {error}") from error
+        if len(plain) != plain_bytes or not reader.eof or reader.unused_data:
+            raise ArchiveDamaged("a frame has another size than recorded")
+        return plain
+
+    def piece(self, payload: bytes) -> bytes:
+        return struct.pack("<II", _SKIPPABLE, len(payload)) + payload
+
+
+_CODECS: dict[Codec, FrameCodec] = {Codec.GZIP: GzipFrames(), Codec.ZSTD: ZstdFrames()}
+
+
+def get_codec(codec: Codec) -> FrameCodec:
+    """Return the frames of a codec."""
+    return _CODECS[codec]
+
+
+def squeeze(plain: bytes) -> bytes:
+    """Return index bytes as raw deflate."""
+    return bytes(deflate.deflate_compress(plain, 6))
+
+
+def inflate(packed: bytes, plain_bytes: int) -> bytes:
+    """Return `plain_bytes` bytes out of raw deflate, all of it used up. Raises ArchiveDamaged; inflates no further."""
+    reader = isal_zlib.decompressobj(-15)
+    try:
+        plain: bytes = reader.decompress(packed, plain_bytes + 1)
+    except _INFLATE_ERROR as error:
+        raise ArchiveDamaged(f"compressed bytes cannot be read: {error}") from error
+    if len(plain) != plain_bytes or not reader.eof or reader.unused_data:
+        raise ArchiveDamaged("compressed bytes have another size than recorded")
+    return plain
+
+
+def is_compressible(plain: bytes | memoryview) -> bool:
+    """Whether compressing is worth its time, told from a few samples of the content."""
+    if len(plain) < _SAMPLES * _SAMPLE_BYTES:
+        return True
+    step = (len(plain) - _SAMPLE_BYTES) // (_SAMPLES - 1)
+    sample = b"".join(bytes(plain[at : at + _SAMPLE_BYTES]) for at in range(0, step * _SAMPLES, step))
+    return len(deflate.deflate_compress(sample, 1)) < _WORTH_IT * len(sample)

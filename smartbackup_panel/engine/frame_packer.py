@@ -1,0 +1,119 @@
+"""From a tar stream to frames: what is packed together, compressed on threads, handed on in order."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures.thread import ThreadPoolExecutor
+
+from smartbackup_panel.core.tree import Codec
+from smartbackup_panel.engine.codecs import get_codec, is_compressible
+from smartbackup_panel.engine.layout import LARGE_FRAME_BYTES, PACK_BYTES
+
+Emit = Callable[[bytes, int, bytes], None]
+_JUDGED_FROM_BYTES = 16 * 1024
+"""Smaller files go into whatever frame is under way: judging them costs more than it saves."""
+
+
+class FramePacker:
+    """Collects plain bytes into frames. `emit` gets (packed, plain size, sha256 of packed) in order, on this thread."""
+
+    def __init__(self, codec: Codec, level: int, threads: int, emit: Emit) -> None:
+        self._codec = get_codec(codec)
+        self._level = level
+        self._emit = emit
+        count = threads or len(os.sched_getaffinity(0))
+        self._pool = ThreadPoolExecutor(count)
+        self._limit = 2 * count + 1
+        self._running: deque[tuple[Future[tuple[bytes, bytes]], int]] = deque()
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._is_stored = False
+        self._next_frame = 0
+
+    def close(self) -> None:
+        """Stop the threads; what is not handed on yet is dropped."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """The frame and the offset inside it of the next byte."""
+        return self._next_frame, self._waiting_bytes
+
+    def add_plain(self, content: bytes) -> None:
+        """Append bytes that compress: members without content, the end of the stream."""
+        if self._is_stored:
+            self.end_frame()
+        self._append(content)
+        if self._waiting_bytes >= PACK_BYTES:
+            self.end_frame()
+
+    def _append(self, content: bytes) -> None:
+        self._waiting.append(content)
+        self._waiting_bytes += len(content)
+
+    def add_small(self, header: bytes, content: bytes, padding: bytes) -> tuple[int, int]:
+        """Append a whole member; return the place of its content."""
+        stored = len(content) >= _JUDGED_FROM_BYTES and not is_compressible(content)
+        if stored != self._is_stored:
+            self.end_frame()
+            self._is_stored = stored
+        self._append(header)
+        place = self.place
+        self._append(content)
+        self._append(padding)
+        if self._waiting_bytes >= PACK_BYTES:
+            self.end_frame()
+        return place
+
+    def begin_large(self, header: bytes) -> tuple[int, int]:
+        """Begin a file in frames of its own; return the place of its content."""
+        self.end_frame()
+        self._append(header)
+        return self.place
+
+    def add_large(self, content: bytes) -> None:
+        """Append at most a frame's worth of a large file, in frames that hold nothing else."""
+        self._append(content)
+        if self._waiting_bytes >= LARGE_FRAME_BYTES:
+            self._is_stored = not is_compressible(content)
+            self.end_frame()
+
+    def end_frame(self) -> None:
+        """Hand what is waiting to the threads as one frame."""
+        if self._waiting:
+            plain = b"".join(self._waiting)
+            self._waiting, self._waiting_bytes = [], 0
+            work = self._store if self._is_stored else self._pack
+            self._running.append((self._pool.submit(work, plain), len(plain)))
+            self._next_frame += 1
+        self._is_stored = False
+        while len(self._running) > self._limit:
+            self._emit_first()
+
+    def drain(self) -> None:
+        """End the frame under way and hand on all."""
+        self.end_frame()
+        while self._running:
+            self._emit_first()
+
+    def go_back(self, frame: int) -> None:
+        """Number the next frame `frame`, after the frames from there on were drained and forgotten."""
+        self._waiting, self._waiting_bytes, self._is_stored = [], 0, False
+        self._next_frame = frame
+
+    def _emit_first(self) -> None:
+        future, plain_bytes = self._running.popleft()
+        packed, sha256 = future.result()
+        self._emit(packed, plain_bytes, sha256)
+
+    def _pack(self, plain: bytes) -> tuple[bytes, bytes]:
+        packed = self._codec.pack(plain, self._level)
+        return packed, hashlib.sha256(packed).digest()
+
+    def _store(self, plain: bytes) -> tuple[bytes, bytes]:
+        packed = self._codec.store(plain)
+        return packed, hashlib.sha256(packed).digest()

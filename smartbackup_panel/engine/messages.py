@@ -1,0 +1,183 @@
+"""What the worker and an agent say to each other. Archives and folders travel as descriptors beside the message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from smartbackup_panel.core.tree import (
+    AgentPurpose,
+    Progress,
+    RestoreOptions,
+    ScanOptions,
+    Staging,
+    Tenant,
+    WriteOptions,
+)
+
+
+class Hello(msgspec.Struct, tag=True, frozen=True):
+    """The first message to an agent, with the spool's descriptor. `parent_pid` must still be its parent."""
+
+    root: str
+    tenant: Tenant | None
+    purpose: AgentPurpose
+    parent_pid: int
+    allowed_uids: tuple[int, ...]
+
+
+class Scan(msgspec.Struct, tag=True, frozen=True):
+    """Walk the folder; descriptors: the archives of the earlier point, if any."""
+
+    options: ScanOptions
+    earlier: list[str]
+
+
+class Compare(msgspec.Struct, tag=True, frozen=True):
+    """Compare the last scan; descriptors: the archives of the earlier point, if any."""
+
+    earlier: list[str]
+
+
+class Write(msgspec.Struct, tag=True, frozen=True):
+    """Write the last scan as a point; descriptors: the archives of the earlier point, if any."""
+
+    options: WriteOptions
+    earlier: list[str]
+
+
+class Verify(msgspec.Struct, tag=True, frozen=True):
+    """Read back; descriptors: the point's archives."""
+
+    archives: list[str]
+    whole_chain: bool
+
+
+class Inspect(msgspec.Struct, tag=True, frozen=True):
+    """Find the application in the folder."""
+
+
+class ReadFile(msgspec.Struct, tag=True, frozen=True):
+    """Write one file's content; descriptors: the point's archives, then the output."""
+
+    archives: list[str]
+    path: bytes
+
+
+class Plan(msgspec.Struct, tag=True, frozen=True):
+    """Plan a restore; descriptors: the point's archives."""
+
+    archives: list[str]
+    options: RestoreOptions
+
+
+class Stage(msgspec.Struct, tag=True, frozen=True):
+    """Fill a folder; descriptors: the point's archives, then the folder. `live` says whether the live tree counts."""
+
+    archives: list[str]
+    options: RestoreOptions
+    live: bool
+
+
+class MakeStaging(msgspec.Struct, tag=True, frozen=True):
+    """Make a staging folder in the tenant's own parent folder."""
+
+    staging_name: str
+
+
+class Exchange(msgspec.Struct, tag=True, frozen=True):
+    """Swap (or swap back) in the tenant's own parent folder."""
+
+    staging: Staging
+    is_back: bool
+
+
+class SwapState(msgspec.Struct, tag=True, frozen=True):
+    """Say which tree is live, in the tenant's own parent folder."""
+
+    staging: Staging
+
+
+class RemoveTree(msgspec.Struct, tag=True, frozen=True):
+    """Empty the folder whose descriptor comes along; without one remove `staging` from the tenant's own parent folder."""
+
+    staging: Staging | None
+
+
+class Stop(msgspec.Struct, tag=True, frozen=True):
+    """End."""
+
+
+Request = (
+    Hello
+    | Scan
+    | Compare
+    | Write
+    | Verify
+    | Inspect
+    | ReadFile
+    | Plan
+    | Stage
+    | MakeStaging
+    | Exchange
+    | SwapState
+    | RemoveTree
+    | Stop
+)
+
+
+class Advanced(msgspec.Struct, tag=True, frozen=True):
+    """A step is under way."""
+
+    progress: Progress
+
+
+class Frame(msgspec.Struct, tag=True, frozen=True):
+    """A finished frame; `sha256` is of its packed bytes."""
+
+    packed: bytes
+    plain_bytes: int
+    sha256: bytes
+
+
+class Mark(msgspec.Struct, tag=True, frozen=True):
+    """A place that a later Rollback may return to."""
+
+
+class Rollback(msgspec.Struct, tag=True, frozen=True):
+    """Forget the frames since the last Mark."""
+
+
+class Block(msgspec.Struct, tag=True, frozen=True):
+    """A finished index block."""
+
+    first_path: bytes
+    packed: bytes
+    plain_bytes: int
+    entry_count: int
+
+
+class Done(msgspec.Struct, tag=True, frozen=True):
+    """The result of a request, of the type that the request has."""
+
+    result: msgspec.Raw
+
+
+class Failed(msgspec.Struct, tag=True, frozen=True):
+    """A request failed: an error of the product's tree by its code."""
+
+    code: str
+    message: str
+    hint: str
+
+
+Event = Advanced | Frame | Mark | Rollback | Block | Done | Failed
+
+# msgspec accepts a union of structures where mypy wants a class, hence Any.
+_requests: Any = Request
+_events: Any = Event
+decode_request: Callable[[bytearray], Request] = msgspec.msgpack.Decoder(_requests).decode
+decode_event: Callable[[bytearray], Event] = msgspec.msgpack.Decoder(_events).decode
+decode_hello: Callable[[bytearray], Hello] = msgspec.msgpack.Decoder(Hello).decode

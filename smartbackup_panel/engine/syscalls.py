@@ -1,0 +1,97 @@
+"""System calls that Python's os module lacks, by ctypes. Every function raises OSError with its errno."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+SYS_OPENAT2 = 437
+"""One number on every architecture (calls from 424 on are numbered alike)."""
+
+RESOLVE_NO_XDEV = 0x01
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
+RENAME_NOREPLACE = 1
+RENAME_EXCHANGE = 2
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_CAPBSET_DROP = 24
+_PR_SET_NO_NEW_PRIVS = 38
+_CAPABILITY_VERSION_3 = 0x20080522
+
+
+def _failed(path: bytes | None = None) -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number), path)
+
+
+def openat2(dir_fd: int, path: bytes, flags: int, mode: int, resolve: int) -> int:
+    """Return a descriptor opened by openat2(2) under the RESOLVE_* rules."""
+    how = struct.pack("<QQQ", flags | os.O_CLOEXEC, mode, resolve)
+    fd = int(
+        _libc.syscall(
+            ctypes.c_long(SYS_OPENAT2),
+            ctypes.c_int(dir_fd),
+            ctypes.c_char_p(path),
+            ctypes.c_char_p(how),
+            ctypes.c_size_t(len(how)),
+        )
+    )
+    if fd < 0:
+        raise _failed(path)
+    return fd
+
+
+def renameat2(old_dir_fd: int, old: bytes, new_dir_fd: int, new: bytes, flags: int) -> None:
+    """Rename by renameat2(2) with RENAME_EXCHANGE or RENAME_NOREPLACE."""
+    arguments = (ctypes.c_int(old_dir_fd), old, ctypes.c_int(new_dir_fd), new, ctypes.c_uint(flags))
+    if _libc.renameat2(*arguments) != 0:
+        raise _failed(old)
+
+
+def syncfs(fd: int) -> None:
+    """Flush the whole filesystem that `fd` lies on, and raise what its writeback met."""
+    if _libc.syncfs(ctypes.c_int(fd)) != 0:
+        raise _failed()
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(ctypes.c_int(option), ctypes.c_ulong(value), 0, 0, 0) != 0:
+        raise _failed()
+
+
+def die_with_parent(signal_number: int) -> None:
+    """Have the kernel send this process a signal when the thread that started it ends."""
+    _prctl(_PR_SET_PDEATHSIG, signal_number)
+
+
+def forbid_new_privileges() -> None:
+    """No set-uid program or file capability takes effect in this process any more."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def forbid_tracing() -> None:
+    """Keep other processes of the same user from reading this one's memory and descriptors."""
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def keep_capabilities(kept: frozenset[int]) -> None:
+    """Drop every capability but `kept` (numbers of capabilities(7)) from this process, for good."""
+    for number in range(64):
+        if number not in kept:
+            try:
+                _prctl(_PR_CAPBSET_DROP, number)
+            except OSError:
+                break
+    mask = sum(1 << number for number in kept)
+    low, high = mask & 0xFFFFFFFF, mask >> 32
+    header = struct.pack("<Ii", _CAPABILITY_VERSION_3, 0)
+    sets = struct.pack("<IIIIII", low, low, 0, high, high, 0)
+    if _libc.capset(ctypes.c_char_p(header), ctypes.c_char_p(sets)) != 0:
+        raise _failed()

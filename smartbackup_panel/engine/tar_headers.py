@@ -1,0 +1,176 @@
+"""The tar side of an entry: a pure function from an index entry to its header blocks.
+
+Because the header follows from the index alone, reading back compares the tar stream with the index byte by byte.
+ustar fields serve whenever they suffice; pax records carry the rest (sub-second times, long names, attributes, holes).
+"""
+
+from __future__ import annotations
+
+import stat
+
+from smartbackup_panel.engine.entries import IndexEntry, data_size, unpack_stat
+
+BLOCK = 512
+END_OF_ARCHIVE = bytes(1024)
+_REGULAR, _HARDLINK, _SYMLINK, _FOLDER, _PAX = b"0", b"1", b"2", b"5", b"x"
+_MAX_OCTAL_ID = 0o7777777
+_MAX_OCTAL_SIZE = 0o77777777777
+_PAX_NAME = b"PaxHeaders/entry"
+_SPARSE_NAME = b"GNUSparseFile.0/entry"
+
+
+def padding(length: int) -> bytes:
+    """Return the zero bytes that fill `length` up to a whole block."""
+    return bytes(-length % BLOCK)
+
+
+def tar_headers(entry: IndexEntry) -> bytes:
+    """Return all that precedes the entry's data: pax header, ustar header and, for a sparse file, its map."""
+    facts = unpack_stat(entry.stat)
+    records: list[tuple[bytes, bytes]] = []
+    kind, size, sparse_map = _REGULAR, 0, b""
+    name, link = entry.path or b".", entry.link
+    if stat.S_ISDIR(facts.mode):
+        kind, name = _FOLDER, name + b"/"
+    elif stat.S_ISLNK(facts.mode):
+        kind = _SYMLINK
+    elif entry.link:
+        kind = _HARDLINK
+    else:
+        size = data_size(entry)
+    prefix, short_name = _split_name(name)
+    if entry.segments is not None and kind == _REGULAR:
+        sparse_map = _sparse_map(entry.segments, facts.size)
+        size += len(sparse_map)
+        prefix, short_name = b"", _SPARSE_NAME
+        records += [
+            (b"GNU.sparse.major", b"1"),
+            (b"GNU.sparse.minor", b"0"),
+            (b"GNU.sparse.name", name),
+            (b"GNU.sparse.realsize", b"%d" % facts.size),
+        ]
+    elif short_name == b"":
+        short_name = name[:100]
+        records.append((b"path", name))
+    if len(link) > 100:
+        records.append((b"linkpath", link))
+    records += _number_records(facts.mtime_ns, facts.uid, facts.gid, size)
+    records += [(b"uname", entry.user.encode())] if len(entry.user.encode()) > 31 else []
+    records += [(b"gname", entry.group.encode())] if len(entry.group.encode()) > 31 else []
+    records += [(b"SCHILY.xattr." + key, value) for key, value in entry.xattrs or ()]
+    header = _ustar(
+        name=short_name,
+        prefix=prefix,
+        kind=kind,
+        mode=stat.S_IMODE(facts.mode),
+        uid=facts.uid,
+        gid=facts.gid,
+        size=size,
+        mtime=facts.mtime_ns // 1_000_000_000,
+        link=link[:100],
+        user=entry.user.encode()[:31],
+        group=entry.group.encode()[:31],
+    )
+    return _pax_header(records) + header + sparse_map
+
+
+def _split_name(name: bytes) -> tuple[bytes, bytes]:
+    """Return (prefix, name) as ustar has them, or two empty strings when the name does not fit."""
+    if len(name) <= 100:
+        return b"", name
+    if len(name) > 256:
+        return b"", b""
+    cut = name.rfind(b"/", 0, 156)
+    rest = len(name) - cut - 1
+    return (name[:cut], name[cut + 1 :]) if cut > 0 and 0 < rest <= 100 else (b"", b"")
+
+
+def _number_records(mtime_ns: int, uid: int, gid: int, size: int) -> list[tuple[bytes, bytes]]:
+    records = []
+    seconds, fraction = divmod(mtime_ns, 1_000_000_000)
+    if fraction or not 0 <= seconds <= _MAX_OCTAL_SIZE:
+        records.append((b"mtime", _decimal_time(mtime_ns)))
+    if uid > _MAX_OCTAL_ID:
+        records.append((b"uid", b"%d" % uid))
+    if gid > _MAX_OCTAL_ID:
+        records.append((b"gid", b"%d" % gid))
+    if size > _MAX_OCTAL_SIZE:
+        records.append((b"size", b"%d" % size))
+    return records
+
+
+def _decimal_time(time_ns: int) -> bytes:
+    sign = b"-" if time_ns < 0 else b""
+    seconds, fraction = divmod(abs(time_ns), 1_000_000_000)
+    return b"%s%d.%09d" % (sign, seconds, fraction) if fraction else b"%s%d" % (sign, seconds)
+
+
+def _sparse_map(segments: list[tuple[int, int]], size: int) -> bytes:
+    """Return the map of GNU sparse format 1.0: the data's places, then an empty one at the end of the file."""
+    rows = [*segments, (size, 0)]
+    text = b"%d\n" % len(rows) + b"".join(b"%d\n%d\n" % row for row in rows)
+    return text + padding(len(text))
+
+
+def _pax_header(records: list[tuple[bytes, bytes]]) -> bytes:
+    if not records:
+        return b""
+    if any(not _is_utf8(value) for key, value in records if not key.startswith(b"SCHILY.xattr.")):
+        records.insert(0, (b"hdrcharset", b"BINARY"))
+    body = b"".join(_pax_record(key, value) for key, value in records)
+    header = _ustar(name=_PAX_NAME, kind=_PAX, mode=0o644, size=len(body))
+    return header + body + padding(len(body))
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _pax_record(key: bytes, value: bytes) -> bytes:
+    """Return "LENGTH KEY=VALUE\\n", where LENGTH counts its own digits too."""
+    rest = len(key) + len(value) + 3
+    length = rest + len(str(rest))
+    if rest + len(str(length)) != length:
+        length += 1
+    return b"%d %s=%s\n" % (length, key, value)
+
+
+def _ustar(
+    *,
+    name: bytes,
+    kind: bytes,
+    mode: int,
+    size: int,
+    prefix: bytes = b"",
+    uid: int = 0,
+    gid: int = 0,
+    mtime: int = 0,
+    link: bytes = b"",
+    user: bytes = b"",
+    group: bytes = b"",
+) -> bytes:
+    """Return one header block. Numbers that do not fit become 0 (a pax record has them), sizes base-256."""
+    size_field = b"%011o\0" % size if size <= _MAX_OCTAL_SIZE else b"\x80" + size.to_bytes(11, "big")
+    fields = (
+        name.ljust(100, b"\0"),
+        b"%07o\0" % mode,
+        b"%07o\0" % (uid if uid <= _MAX_OCTAL_ID else 0),
+        b"%07o\0" % (gid if gid <= _MAX_OCTAL_ID else 0),
+        size_field,
+        b"%011o\0" % (mtime if 0 <= mtime <= _MAX_OCTAL_SIZE else 0),
+        b"        ",
+        kind,
+        link.ljust(100, b"\0"),
+        b"ustar\x0000",
+        user.ljust(32, b"\0"),
+        group.ljust(32, b"\0"),
+        bytes(16),
+        prefix.ljust(155, b"\0"),
+        bytes(12),
+    )
+    block = b"".join(fields)
+    return b"%s%06o\0 %s" % (block[:148], sum(block), block[156:])

@@ -1,0 +1,129 @@
+"""The analysis of a domain: one scan, the traffic log and the history, and what follows from them."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from smartbackup_panel.adapters.db import domains, schedules
+from smartbackup_panel.core.activity import activity_level, average_daily_changes, daily_counts, size_category, trend
+from smartbackup_panel.core.model import Analysis, Domain, Progress, Schedule
+from smartbackup_panel.core.strategy import Choice, choose_strategy
+from smartbackup_panel.core.traffic import count_requests
+from smartbackup_panel.core.tree import Progress as Step
+from smartbackup_panel.core.tree import ScanSummary
+from smartbackup_panel.services import sidecars
+from smartbackup_panel.services.installation import Installation
+from smartbackup_panel.services.jobs import JobContext, Outcome
+from smartbackup_panel.services.scheduling import update_schedule
+from smartbackup_panel.services.tenants import scan_options, start_agent
+
+OnStep = Callable[[Step], None]
+LONGEST_LOG_BYTES = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """An analysis with what was decided from it."""
+
+    analysis: Analysis
+    choice: Choice
+    schedule: Schedule
+
+
+def analyse(context: JobContext, domain: Domain) -> Outcome:
+    """Analyse a domain without a backup; its schedule is brought up to date."""
+    started = time.monotonic()
+    with start_agent(context.installation, domain) as agent:
+        found = agent.inspect()
+        summary = agent.scan(scan_options(domain), None, on_step(context, "reading the site"))
+    concluded = conclude(context.installation, domain, summary, found, time.monotonic() - started)
+    return Outcome(analysis_fields(domain, concluded))
+
+
+def conclude(
+    installation: Installation, domain: Domain, summary: ScanSummary, found: dict[str, object], seconds: float
+) -> Conclusion:
+    """Return and record the analysis that follows from a scan, and the schedule that follows from the analysis."""
+    now = installation.clock.now()
+    with installation.state.write() as tx:
+        analysis = Analysis(
+            file_changes=summary.changed_last_24_hours,
+            activity_level=activity_level(summary.changed_last_24_hours),
+            traffic_requests=count_requests(_log_lines(domain.access_log), now - timedelta(days=1)),
+            average_daily_changes=float(summary.changed_last_24_hours),
+            trend="stable",
+            size_bytes=summary.size_bytes,
+            size_category=size_category(summary.size_bytes),
+            file_count=summary.file_count,
+            application=str(found.get("kind", "")),
+            analysed_at=now,
+            seconds=round(seconds, 3),
+        )
+        analysis = _with_history(tx, domain, analysis)
+        schedules.insert_analysis(tx, domain.id, analysis)
+        document_root = os.path.join(domain.root, str(found.get("document_root", ""))).rstrip("/")
+        domains.set_application(tx, domain.id, analysis.application, document_root)
+        schedule = update_schedule(installation, tx, domain, analysis)
+    sidecars.write_activity(installation, domain, analysis)
+    return Conclusion(analysis, choose_strategy(analysis), schedule)
+
+
+def analysis_fields(domain: Domain, concluded: Conclusion) -> dict[str, object]:
+    """Return an analysis as the command line's JSON has it."""
+    analysis = concluded.analysis
+    return {
+        "domain": domain.name,
+        "file_changes": analysis.file_changes,
+        "activity_level": analysis.activity_level,
+        "traffic_requests": analysis.traffic_requests,
+        "average_daily_changes": analysis.average_daily_changes,
+        "trend": analysis.trend,
+        "size_bytes": analysis.size_bytes,
+        "size_category": analysis.size_category,
+        "file_count": analysis.file_count,
+        "application": analysis.application,
+        "strategy": concluded.schedule.strategy,
+        "strategy_reason": concluded.choice.reason,
+        "schedule": [{"cron": line.cron, "type": line.kind or "auto"} for line in concluded.schedule.lines],
+        "schedule_reason": concluded.schedule.reason,
+        "seconds": analysis.seconds,
+    }
+
+
+def on_step(context: JobContext, phase: str) -> OnStep:
+    """Return what hands an agent's progress on to the job."""
+
+    def hand_on(step: Step) -> None:
+        context.progress(
+            Progress(phase, step.bytes_done, step.bytes_total or 0, step.files_done, step.files_total or 0)
+        )
+
+    return hand_on
+
+
+def _with_history(tx: Connection, domain: Domain, analysis: Analysis) -> Analysis:
+    counts = daily_counts([analysis, *schedules.list_analyses(tx, domain.id)])
+    fields = {name: getattr(analysis, name) for name in Analysis.__slots__}
+    return Analysis(**fields | {"average_daily_changes": average_daily_changes(counts), "trend": trend(counts)})
+
+
+def _log_lines(path: str | None) -> Iterator[bytes]:
+    """Yield the last lines of an access log and of its first rotation; nothing where there is no plain file."""
+    for name in (path, f"{path}.1") if path else ():
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            continue
+        with os.fdopen(fd, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                continue
+            file.seek(max(0, status.st_size - LONGEST_LOG_BYTES))
+            yield from file

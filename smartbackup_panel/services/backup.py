@@ -1,0 +1,246 @@
+"""A restore point is made: databases, then files; read back; published; recorded. In that order (SECURITY rule 16)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from smartbackup_panel.adapters.db import points, schedules
+from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveMissing, ArchiveRefused
+from smartbackup_panel.core.model import (
+    Domain,
+    Point,
+    PointKind,
+    PointState,
+    Strategy,
+    Verified,
+)
+from smartbackup_panel.core.strategy import NextPoint, choose_point
+from smartbackup_panel.core.tree import ArchiveSummary, ScanSummary, WriteOptions
+from smartbackup_panel.engine.agent import Agent
+from smartbackup_panel.engine.archive_reader import ArchiveSet
+from smartbackup_panel.engine.archive_sink import ArchiveSink
+from smartbackup_panel.services import sidecars, store
+from smartbackup_panel.services.analysis import conclude, on_step
+from smartbackup_panel.services.dumping import Dumps, dump_databases
+from smartbackup_panel.services.jobs import JobContext, Outcome
+from smartbackup_panel.services.tenants import scan_options, start_agent
+
+LISTED_SKIPPED = 200
+
+
+@dataclass
+class Work:
+    """A point in the making: what was asked for, what was found so far, and how long each phase took (seconds)."""
+
+    context: JobContext
+    domain: Domain
+    folder_fd: int
+    moment: datetime
+    limit_bytes: int
+    found: dict[str, object] = field(default_factory=dict)
+    dumps: Dumps = field(default_factory=Dumps)
+    sink: ArchiveSink | None = None
+    summary: ArchiveSummary | None = None
+    chosen: NextPoint | None = None
+    phases: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("scan", "write", "databases", "verify"), 0.0)
+    )
+
+    def wants(self, part: str) -> bool:
+        return bool(self.context.job.params.get(part, True))
+
+    def discard(self) -> None:
+        """Remove what was written and not published."""
+        self.dumps.discard()
+        if self.sink is not None:
+            self.sink.discard()
+
+
+def back_up(context: JobContext, domain: Domain) -> Outcome:
+    """Make a restore point of a domain and return it as the command line's JSON has it."""
+    started = time.monotonic()
+    store.remove_leftovers(context.installation, domain)
+    with (
+        store.open_store(context.installation, domain) as folder_fd,
+        start_agent(context.installation, domain) as agent,
+    ):
+        moment = store.free_moment(folder_fd, context.installation.clock.now())
+        work = Work(context, domain, folder_fd, moment, store.check_room(context.installation, folder_fd))
+        try:
+            work.found = agent.inspect()
+            if work.wants("databases"):
+                began = time.monotonic()
+                work.dumps = dump_databases(context, domain, work.found, folder_fd, moment, work.limit_bytes)
+                work.phases["databases"] = time.monotonic() - began
+            if work.wants("files"):
+                _write_files(work, agent)
+            point = _publish(work, started)
+        except BaseException:
+            work.discard()
+            raise
+    return _outcome(work, point)
+
+
+def _write_files(work: Work, agent: Agent) -> None:
+    """Scan, decide what kind of point this is, write it, and read it back."""
+    installation, began = work.context.installation, time.monotonic()
+    earlier = _plan_point(work, Strategy.INCREMENTAL)
+    base = _open_parent(work, earlier)
+    try:
+        summary = agent.scan(scan_options(work.domain), base, on_step(work.context, "reading the site"))
+        concluded = conclude(installation, work.domain, summary, work.found, time.monotonic() - began)
+        work.chosen = _plan_point(work, concluded.schedule.strategy)
+        if base is not None and work.chosen.parent is not None and work.chosen.parent.archive != base.name:
+            base.close()
+            base = _open_parent(work, work.chosen)
+            agent.compare(base)
+        if base is None and work.chosen.parent is not None:
+            work.chosen = NextPoint(PointKind.FULL, "the point to build on is damaged", None)
+        work.phases["scan"] = time.monotonic() - began
+        _write_archive(work, agent, base, summary)
+    finally:
+        if base is not None:
+            base.close()
+
+
+def _plan_point(work: Work, strategy: Strategy) -> NextPoint:
+    asked = work.context.job.params.get("type", "auto")
+    kind = None if asked == "auto" else PointKind(str(asked))
+    installation = work.context.installation
+    with installation.state.read() as tx:
+        earlier = points.list_points(tx, work.domain.id)
+    return choose_point(kind, strategy, earlier, work.moment, installation.settings.full_every_days)
+
+
+def _open_parent(work: Work, planned: NextPoint) -> ArchiveSet | None:
+    """Return the archives of the point to build on or to count against; None where it is damaged or there is none."""
+    parent = planned.parent or _last_with_files(work)
+    if parent is None or parent.archive is None:
+        return None
+    try:
+        opened = store.open_point(work.context.installation, work.folder_fd, parent.archive)
+        opened.open_all()
+    except (ArchiveDamaged, ArchiveMissing, ArchiveRefused) as error:
+        work.context.say(f"{error.message} A full point is made instead.", "warning")
+        with work.context.installation.state.write() as tx:
+            points.set_point_state(tx, parent.id, PointState.DAMAGED)
+        return None
+    return opened
+
+
+def _last_with_files(work: Work) -> Point | None:
+    with work.context.installation.state.read() as tx:
+        every = points.list_points(tx, work.domain.id)
+    return next((point for point in every if point.archive and point.is_restorable), None)
+
+
+def _write_archive(work: Work, agent: Agent, base: ArchiveSet | None, summary: ScanSummary) -> None:
+    assert work.chosen is not None, "planned before"
+    installation, began = work.context.installation, time.monotonic()
+    codec, level = store.compression(installation)
+    kind = work.chosen.kind
+    work.context.say(f"{kind} point: {work.chosen.reason}; {summary.file_count} files, {summary.size_bytes} bytes")
+    name = store.archive_name(work.moment, kind, codec)
+    work.sink = ArchiveSink.create(
+        work.folder_fd, name, codec=codec, key=installation.signing_key, byte_limit=work.limit_bytes
+    )
+    options = WriteOptions(kind, bytes.fromhex(work.context.job.id), work.moment, codec, level)
+    work.summary = agent.write(work.sink, options, base, on_step(work.context, "writing"))
+    work.phases["write"] = time.monotonic() - began
+    began = time.monotonic()
+    with store.open_unpublished(installation, work.folder_fd, work.sink) as written:
+        agent.verify(written, on_progress=on_step(work.context, "verifying"))
+    work.phases["verify"] = time.monotonic() - began
+
+
+def _publish(work: Work, started: float) -> Point:
+    """Give the files their names and record the point: all of it or, after a crash, nothing."""
+    installation, domain = work.context.installation, work.domain
+    parent = work.chosen.parent if work.chosen else None
+    point = _point(work, parent, time.monotonic() - started)
+    names = store.point_names(point.archive, [dump.archive for dump in point.databases])
+    work.context.point_of_no_return()
+    store.note_names(installation, domain, names)
+    if names:
+        content = sidecars.meta_content(installation, domain, point, parent, 0)
+        store.write_meta(work.folder_fd, names[-1], content)
+    for sink in [*work.dumps.sinks, *([work.sink] if work.sink else [])]:
+        sink.publish()
+    with installation.state.write() as tx:
+        points.insert_point(tx, point)
+        store.forget_names(tx, domain)
+        every = points.list_points(tx, domain.id)
+        schedule = schedules.find_schedule(tx, domain.id)
+    changes = work.summary.changes if work.summary else None
+    changed = (*changes.added.names, *changes.changed.names) if changes else ()
+    sidecars.write_point_files(installation, domain, point, parent, changed, every, schedule)
+    return point
+
+
+def _point(work: Work, parent: Point | None, seconds: float) -> Point:
+    summary, sink = work.summary, work.sink
+    warnings = list(work.dumps.warnings)
+    is_partial = work.dumps.is_partial
+    skipped = summary.skipped if summary else None
+    if summary and summary.unstable.count:
+        warnings.append(f"{summary.unstable.count} files changed while they were read; their content may be mixed.")
+    if skipped and skipped.loss_count:
+        warnings.append(f"{skipped.loss_count} paths could not be read and are not in this point.")
+        is_partial = True
+    is_partial |= bool(summary and summary.unstable.count)
+    return Point(
+        id=work.context.job.id,
+        domain_id=work.domain.id,
+        kind=summary.kind if summary else PointKind.FULL,
+        state=PointState.PARTIAL if is_partial else PointState.GOOD,
+        verified=Verified.READ_BACK,
+        created_at=work.moment,
+        archive=sink.name if sink else None,
+        archive_bytes=summary.archive_bytes if summary else 0,
+        original_bytes=summary.original_bytes if summary else 0,
+        file_count=summary.file_count if summary else 0,
+        added=summary.changes.added.count if summary else 0,
+        changed=summary.changes.changed.count if summary else 0,
+        deleted=summary.changes.removed.count if summary else 0,
+        parent_id=parent.id if parent else None,
+        root_digest=summary.root_digest.hex() if summary else None,
+        sha256=summary.archive_sha256.hex() if summary else None,
+        databases=tuple(work.dumps.files),
+        skipped=tuple(
+            {"path": row.path.decode("utf-8", "surrogateescape"), "reason": row.reason, "detail": row.detail}
+            for row in (skipped.first[:LISTED_SKIPPED] if skipped else ())
+        ),
+        skipped_count=skipped.count if skipped else 0,
+        warnings=tuple(warnings),
+        seconds=round(seconds, 3),
+        database_only=sink is None,
+    )
+
+
+def _outcome(work: Work, point: Point) -> Outcome:
+    result: dict[str, object] = {
+        "domain": work.domain.name,
+        "point": point.id,
+        "type": point.kind,
+        "archive": point.archive,
+        "archive_bytes": point.archive_bytes,
+        "original_bytes": point.original_bytes,
+        "file_count": point.file_count,
+        "changed": point.added + point.changed,
+        "added": point.added,
+        "deleted": point.deleted,
+        "databases": [
+            {"database": dump.database, "archive": dump.archive, "archive_bytes": dump.archive_bytes}
+            for dump in point.databases
+        ],
+        "skipped": list(point.skipped),
+        "skipped_count": point.skipped_count,
+        "warnings": list(point.warnings),
+        "verified": point.verified,
+        "state": point.state,
+        "seconds": point.seconds,
+        "phases": {name: round(seconds, 3) for name, seconds in work.phases.items()},
+    }
+    return Outcome(result, is_partial=point.state is PointState.PARTIAL)

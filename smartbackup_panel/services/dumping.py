@@ -1,0 +1,126 @@
+"""The databases of a point: which there are, and their dumps into the store, read back before they count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from smartbackup_panel.core.databases import DatabaseLogin, DumpRun
+from smartbackup_panel.core.errors import DatabaseRefused, DumpFailed
+from smartbackup_panel.core.model import Domain, DumpFile, Progress
+from smartbackup_panel.core.tree import Codec, DumpPiece
+from smartbackup_panel.engine.archive_sink import ArchiveSink
+from smartbackup_panel.engine.dumps import verify_dump, write_dump
+from smartbackup_panel.services.jobs import JobContext
+from smartbackup_panel.services.store import dump_name
+from smartbackup_panel.services.tenants import database_server
+
+MOST_TRIES = 3
+
+
+@dataclass
+class Dumps:
+    """What was dumped, its sinks (finished, not published), and sentences about what is missing."""
+
+    files: list[DumpFile] = field(default_factory=list)
+    sinks: list[ArchiveSink] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    is_partial: bool = False
+
+    def discard(self) -> None:
+        for sink in self.sinks:
+            sink.discard()
+
+
+def find_logins(found: Mapping[str, object]) -> tuple[list[DatabaseLogin], list[str]]:
+    """Return the logins that an application's configuration names, each database once, and warnings about unusable ones."""
+    logins: dict[tuple[str, str], DatabaseLogin] = {}
+    warnings: list[str] = []
+    rows = found.get("databases")
+    for row in rows if isinstance(rows, Sequence) else ():
+        try:
+            login = DatabaseLogin.from_fields(row)
+        except DatabaseRefused as refused:
+            warnings.append(refused.message)
+        else:
+            logins.setdefault((login.host, login.name), login)
+    return list(logins.values()), warnings
+
+
+def dump_databases(
+    context: JobContext, domain: Domain, found: Mapping[str, object], folder_fd: int, moment: datetime, limit: int
+) -> Dumps:
+    """Dump every database of the domain into unpublished files.
+
+    A database that cannot be dumped makes the point partial with a sentence; the files are kept all the same.
+    """
+    made = Dumps()
+    try:
+        logins, made.warnings = find_logins(found)
+        made.is_partial = bool(made.warnings)
+        for login in logins:
+            if login.kind not in context.installation.database_servers:
+                made.warnings.append(
+                    f"The database {login.name} is of a kind ({login.kind}) that is not backed up yet."
+                )
+                made.is_partial = True
+                continue
+            name = dump_name(moment, login.name if len(logins) > 1 else None)
+            try:
+                _dump_one(context, domain, login, folder_fd, name, limit, made)
+            except (DumpFailed, DatabaseRefused) as error:
+                context.say(f"{error.message} {error.hint}", "error")
+                made.warnings.append(f"The database {login.name} is not in this point: {error.message}")
+                made.is_partial = True
+    except BaseException:
+        made.discard()
+        raise
+    return made
+
+
+def _dump_one(
+    context: JobContext, domain: Domain, login: DatabaseLogin, folder_fd: int, name: str, limit: int, made: Dumps
+) -> None:
+    server = database_server(context.installation, domain, login.kind)
+    for attempt in range(1, MOST_TRIES + 1):
+        run = server.dump(login)
+        sink = ArchiveSink.create(
+            folder_fd, name, codec=Codec.GZIP, key=context.installation.signing_key, byte_limit=limit
+        )
+        try:
+            summary = write_dump(_pieces(context, run), sink)
+            verify_dump(sink.open_for_reading(), name, context.installation.signing_key)
+        except DumpFailed as failed:
+            sink.discard()
+            if attempt == MOST_TRIES:
+                raise
+            context.say(f"the dump of {login.name} failed, trying again: {failed.message}", "warning")
+        except BaseException:
+            sink.discard()
+            raise
+        else:
+            break
+    report = run.report
+    made.sinks.append(sink)
+    made.files.append(
+        DumpFile(
+            database=login.name,
+            kind=login.kind,
+            archive=name,
+            archive_bytes=summary.dump_bytes,
+            original_bytes=summary.plain_bytes,
+            sha256=summary.dump_sha256.hex(),
+            report=report.to_fields(),
+        )
+    )
+    made.warnings += report.warnings
+    made.is_partial |= bool(report.missing)
+
+
+def _pieces(context: JobContext, run: DumpRun) -> Iterator[DumpPiece]:
+    done = 0
+    for piece in run.pieces():
+        done += len(piece.chunk)
+        context.progress(Progress("dumping", done_bytes=done))
+        yield DumpPiece(piece.section, piece.chunk)

@@ -1,0 +1,279 @@
+"""What pages and the command line read, filtered by the actor who asks."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from smartbackup_panel.adapters.db import domains, jobs, people, points, restores, schedules
+from smartbackup_panel.adapters.db.restores import RestorePhase
+from smartbackup_panel.core.errors import UnknownPoint
+from smartbackup_panel.core.model import (
+    Actor,
+    Domain,
+    DomainState,
+    Job,
+    JobKind,
+    JobState,
+    Point,
+    PointState,
+    Schedule,
+    Verified,
+)
+from smartbackup_panel.services.domains import domain_by_id, find_domain
+from smartbackup_panel.services.installation import Installation
+from smartbackup_panel.services.pages import Dashboard, DomainPage, DomainRow, JobPage, NextRun, Problem, Undo
+from smartbackup_panel.services.requests import job_of
+from smartbackup_panel.services.scheduling import next_five
+
+LATE_AFTER = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """Reads of the state. Raises UnknownDomain, UnknownPoint, UnknownJob alike for "not there" and "not yours"."""
+
+    installation: Installation
+
+    def domain_named(self, actor: Actor, name: str) -> Domain:
+        """Return a domain by its name."""
+        with self.installation.state.read() as tx:
+            return find_domain(tx, actor, name)
+
+    def domains(self, actor: Actor, *, with_deleted: bool = False) -> list[Domain]:
+        """Return the domains that the actor may see, by name."""
+        with self.installation.state.read() as tx:
+            return domains.list_domains(tx, actor, with_deleted=with_deleted)
+
+    def points(self, actor: Actor, domain_id: str) -> list[Point]:
+        """Return a domain's restore points, newest first."""
+        with self.installation.state.read() as tx:
+            return points.list_points(tx, domain_by_id(tx, actor, domain_id).id)
+
+    def point(self, actor: Actor, domain_id: str, point_id: str) -> Point:
+        """Return one restore point of a domain."""
+        with self.installation.state.read() as tx:
+            found = points.find_point(tx, domain_by_id(tx, actor, domain_id).id, point_id)
+        if found is None:
+            raise UnknownPoint("there is no such restore point")
+        return found
+
+    def point_named(self, actor: Actor, domain_id: str, text: str) -> Point:
+        """Return a point by its id, the beginning of its id, its archive's or its time's name, or "latest"."""
+        every = self.points(actor, domain_id)
+        if text == "latest":
+            matching = [point for point in every if point.is_restorable][:1]
+        else:
+            matching = [
+                point for point in every if text in (point.id, point.archive, f"{point.created_at:%Y%m%d_%H%M%S}")
+            ]
+            if not matching and len(text) >= 6:
+                matching = [point for point in every if point.id.startswith(text)]
+        if len(matching) != 1:
+            raise UnknownPoint(f"{len(matching) or 'no'} restore point{'s' if matching else ''} match {text!r}")
+        return matching[0]
+
+    def schedule(self, actor: Actor, domain_id: str) -> Schedule | None:
+        with self.installation.state.read() as tx:
+            return schedules.find_schedule(tx, domain_by_id(tx, actor, domain_id).id)
+
+    def job(self, actor: Actor, job_id: str) -> Job:
+        with self.installation.state.read() as tx:
+            return job_of(tx, actor, job_id)
+
+    def jobs(self, actor: Actor, limit: int = 50) -> list[tuple[Job, Domain | None]]:
+        """Return the newest jobs with their domains."""
+        with self.installation.state.read() as tx:
+            found = jobs.list_jobs(tx, actor, limit=limit)
+            known = {domain.id: domain for domain in domains.list_domains(tx, actor, with_deleted=True)}
+        return [(job, known.get(job.domain_id or "")) for job in found]
+
+    def dashboard(self, actor: Actor, search: str = "", order: str = "problems", only: str = "") -> Dashboard:
+        """Return the first page: all counts are of every domain the actor may see, the rows of those that match."""
+        now = self.installation.clock.now()
+        with self.installation.state.read() as tx:
+            every = domains.list_domains(tx, actor)
+            rows = self._rows(tx, every, now)
+            stored = points.stored_bytes(tx) if actor.is_admin else 0
+            heartbeat = people.find_note(tx, "worker")
+        problems = _problems(rows, now)
+        protected = sum(row.is_protected for row in rows)
+        last = [row.last_point for row in rows if row.last_point is not None]
+        read_back = sum(point.verified is Verified.READ_BACK for point in last)
+        return Dashboard(
+            sentence=_sentence(protected, len(rows), len({p.domain.id for p in problems if p.domain})),
+            problems=tuple(problems),
+            rows=tuple(_ordered(_matching(rows, problems, search, only), problems, order)),
+            protected_count=protected,
+            domain_count=len(rows),
+            read_back_ratio=read_back / len(rows) if rows else 0.0,
+            stored_bytes=stored,
+            free_bytes=self._free_bytes() if actor.is_admin else None,
+            oldest_point_at=min((point.created_at for point in last), default=None),
+            worker_seen_at=heartbeat[1] if heartbeat else None,
+        )
+
+    def domain_page(self, actor: Actor, domain_id: str) -> DomainPage:
+        """Return everything a domain's page shows."""
+        now = self.installation.clock.now()
+        with self.installation.state.read() as tx:
+            domain = domain_by_id(tx, actor, domain_id)
+            schedule = schedules.find_schedule(tx, domain.id)
+            history = schedules.list_analyses(tx, domain.id, 1)
+            recent = jobs.list_jobs(tx, actor, domain_id=domain.id, limit=20)
+            return DomainPage(
+                domain=domain,
+                analysis=history[0] if history else None,
+                schedule=schedule,
+                next_run=_next_run(schedule),
+                next_runs=next_five(schedule, now) if schedule else (),
+                points=tuple(points.list_points(tx, domain.id)),
+                running=_running(recent),
+                jobs=tuple(recent),
+                undo=_undo(tx, domain.id, None, now),
+                stored_bytes=points.stored_bytes(tx, domain.id),
+                runs_as_root=domain.owner_uid == 0,
+            )
+
+    def job_page(self, actor: Actor, job_id: str) -> JobPage:
+        """Return a job with its log; of a restore also the undo that it left."""
+        now = self.installation.clock.now()
+        with self.installation.state.read() as tx:
+            job = job_of(tx, actor, job_id)
+            return JobPage(
+                job=job,
+                domain=domain_by_id(tx, actor, job.domain_id) if job.domain_id else None,
+                log=tuple(jobs.list_log(tx, job.id)),
+                estimate_seconds=jobs.typical_seconds(tx, job.domain_id, job.kind) if job.domain_id else None,
+                undo=_undo(tx, job.domain_id, job.id, now) if job.domain_id else None,
+            )
+
+    def undo(self, actor: Actor, domain_id: str) -> Undo | None:
+        """Return the restore of a domain that can be undone, if any."""
+        with self.installation.state.read() as tx:
+            return _undo(tx, domain_by_id(tx, actor, domain_id).id, None, self.installation.clock.now())
+
+    def _rows(self, tx: Connection, every: list[Domain], now: datetime) -> list[DomainRow]:
+        ids = [domain.id for domain in every]
+        newest, sizes = points.latest_points(tx, ids), points.size_history(tx, ids)
+        plans, last = schedules.list_schedules(tx, ids), jobs.latest_jobs(tx, ids)
+        rows = []
+        for domain in every:
+            point, job, schedule = newest.get(domain.id), last.get(domain.id), plans.get(domain.id)
+            rows.append(
+                DomainRow(
+                    domain=domain,
+                    is_protected=_is_protected(domain, point, job, schedule, now),
+                    last_point=point,
+                    next_run=_next_run(schedule),
+                    running=job if job and not job.state.has_ended else None,
+                    last_job=job,
+                    size_bytes=point.original_bytes if point else 0,
+                    strategy=schedule.strategy if schedule else "",
+                    size_history=tuple(sizes.get(domain.id, ())),
+                )
+            )
+        return rows
+
+    def _free_bytes(self) -> int | None:
+        try:
+            room = os.statvfs(self.installation.settings.backup_root)
+        except OSError:
+            return None
+        return room.f_bavail * room.f_frsize
+
+
+def _is_protected(
+    domain: Domain, point: Point | None, job: Job | None, schedule: Schedule | None, now: datetime
+) -> bool:
+    """Return whether a domain is there, has a good point and its runs happen and succeed."""
+    if domain.state is DomainState.MISSING or point is None or point.state is not PointState.GOOD:
+        return False
+    if job is not None and job.state is JobState.FAILED:
+        return False
+    return schedule is None or schedule.next_run_at is None or now - schedule.next_run_at < LATE_AFTER
+
+
+def _problems(rows: list[DomainRow], now: datetime) -> list[Problem]:
+    found: list[Problem] = []
+    for row in rows:
+        domain, job, point = row.domain, row.last_job, row.last_point
+        if domain.state is DomainState.MISSING:
+            action = "Put the site back from its last restore point, or tell the panel that the domain is deleted."
+            found.append(Problem(domain, f"The folder of {domain.display_name} is gone.", action))
+        elif job is not None and job.state is JobState.FAILED:
+            text = f"The last backup of {domain.display_name} failed: {job.error_message}"
+            found.append(Problem(domain, text, job.error_hint or "Open its log.", job.finished_at, job.id))
+        elif point is not None and point.state is PointState.PARTIAL:
+            missing = point.warnings[0] if point.warnings else f"{point.skipped_count} files could not be read."
+            text = f"The last restore point of {domain.display_name} is not complete: {missing}"
+            found.append(Problem(domain, text, "Open the domain to see what is missing.", point.created_at))
+        elif row.next_run.at is not None and now - row.next_run.at >= LATE_AFTER:
+            text = f"{domain.display_name} should have been backed up by now."
+            found.append(Problem(domain, text, "Check that the worker runs: smartbackup check.", row.next_run.at))
+    return found
+
+
+def _sentence(protected: int, total: int, need: int) -> str:
+    if not total:
+        return "There are no domains yet; new ones are found by themselves."
+    if protected == total:
+        return "Your domain is protected." if total == 1 else f"All {total} domains are protected."
+    waiting = total - protected - need
+    said = f"{protected} of {total} domain{'s are' if total != 1 else ' is'} protected"
+    if need:
+        said += f"; {need} need{'s' if need == 1 else ''} you"
+    if waiting > 0:
+        said += f"; {waiting} wait{'s' if waiting == 1 else ''} for {'its' if waiting == 1 else 'their'} first restore point"
+    return said + "."
+
+
+def _matching(rows: list[DomainRow], problems: list[Problem], search: str, only: str) -> list[DomainRow]:
+    troubled = {problem.domain.id for problem in problems if problem.domain}
+    wanted = search.strip().lower()
+    kept = [row for row in rows if wanted in row.domain.name or wanted in row.domain.display_name.lower()]
+    if only == "problems":
+        return [row for row in kept if row.domain.id in troubled]
+    if only == "protected":
+        return [row for row in kept if row.is_protected]
+    return kept
+
+
+def _ordered(rows: list[DomainRow], problems: list[Problem], order: str) -> list[DomainRow]:
+    troubled = {problem.domain.id for problem in problems if problem.domain}
+    never = datetime.min
+    keys = {
+        "name": lambda row: (row.domain.name,),
+        "size": lambda row: (-row.size_bytes, row.domain.name),
+        "point": lambda row: (
+            row.last_point.created_at.replace(tzinfo=None) if row.last_point else never,
+            row.domain.name,
+        ),
+        "next": lambda row: (row.next_run.at is None, row.next_run.at and row.next_run.at.timestamp(), row.domain.name),
+    }
+    return sorted(
+        rows, key=keys.get(order, lambda row: (row.domain.id not in troubled, row.is_protected, row.domain.name))
+    )
+
+
+def _next_run(schedule: Schedule | None) -> NextRun:
+    if schedule is None:
+        return NextRun(None, "decided after the first look at its files")
+    return NextRun(schedule.next_run_at, schedule.reason)
+
+
+def _running(recent: list[Job]) -> Job | None:
+    """Return the job that runs, else the one that waits; plans are shown on their own page."""
+    open_jobs = [job for job in recent if not job.state.has_ended and job.kind is not JobKind.PLAN]
+    return min(open_jobs, key=lambda job: (job.state is JobState.QUEUED, job.created_at), default=None)
+
+
+def _undo(tx: Connection, domain_id: str, job_id: str | None, now: datetime) -> Undo | None:
+    for record in restores.list_restores(tx, RestorePhase.SWAPPED, domain_id=domain_id):
+        if job_id in (None, record.id) and record.swapped_at and record.undo_until and record.undo_until > now:
+            point = points.find_point(tx, domain_id, record.point_id or "")
+            return Undo(record.id, point, record.swapped_at, record.undo_until, record.restored_by)
+    return None

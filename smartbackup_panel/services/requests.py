@@ -1,0 +1,195 @@
+"""What people ask for. Each request is checked for its actor, audited, and becomes a job; nothing is done here."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from smartbackup_panel.adapters.db import jobs, people, points, restores
+from smartbackup_panel.adapters.db.restores import RestorePhase
+from smartbackup_panel.core.errors import (
+    ArchiveDamaged,
+    NothingToUndo,
+    UnknownDomain,
+    UnknownJob,
+    UnknownPoint,
+    WrongUsage,
+)
+from smartbackup_panel.core.model import Actor, Domain, Job, JobKind, JobState, Point, PointKind, PointState
+from smartbackup_panel.services.domains import domain_by_id
+from smartbackup_panel.services.installation import Installation
+
+TYPES = ("auto", *PointKind)
+PLAN_HOLDS = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """Every request takes the actor first. Raises UnknownDomain, UnknownPoint, UnknownJob alike for "not there" and "not yours"."""
+
+    installation: Installation
+
+    def backup(
+        self, actor: Actor, domain_id: str, kind: str = "auto", *, files: bool = True, databases: bool = True
+    ) -> Job:
+        """Return the job that makes a restore point; while one waits or runs, that one."""
+        if kind not in TYPES:
+            raise WrongUsage(f"{kind!r} is no type of point", hint="Use auto, full, incremental or differential.")
+        if not (files or databases):
+            raise WrongUsage("a restore point of neither files nor databases would be empty")
+        params: dict[str, object] = {"type": kind, "files": files, "databases": databases}
+        key = f"backup:{domain_id}" + ("" if files and databases else f":{files}:{databases}")
+        return self._submit(actor, JobKind.BACKUP, domain_id, params, key)
+
+    def analyse(self, actor: Actor, domain_id: str) -> Job:
+        """Return the job that analyses a domain."""
+        return self._submit(actor, JobKind.ANALYSE, domain_id, {}, f"analyse:{domain_id}")
+
+    def verify(self, actor: Actor, domain_id: str, point_id: str | None) -> Job:
+        """Return the job that reads back a point, or all points of the domain."""
+        with self.installation.state.read() as tx:
+            domain = domain_by_id(tx, actor, domain_id)
+            if point_id is not None:
+                _point(tx, domain, point_id)
+        return self._submit(actor, JobKind.VERIFY, domain_id, {"point": point_id}, f"verify:{domain_id}:{point_id}")
+
+    def plan(self, actor: Actor, domain_id: str, point_id: str, files: bool, databases: bool, exact: bool) -> Job:
+        """Return the job that computes what a restore would do; it changes nothing of the site."""
+        params = self.restore_params(
+            actor, domain_id, point_id, files=files, databases=databases, exact=exact, paths=(), to=None
+        )
+        return self.plan_of(actor, domain_id, params)
+
+    def plan_of(self, actor: Actor, domain_id: str, params: dict[str, object]) -> Job:
+        """Return the job that plans a restore with these checked parameters."""
+        return self._submit(
+            actor, JobKind.PLAN, domain_id, params, _key("plan", domain_id, repr(sorted(params.items())))
+        )
+
+    def restore(self, actor: Actor, plan_job_id: str, typed_name: str | None, key: str) -> Job:
+        """Return the job that carries out a finished plan; the same `key` gives the same job however often it is sent.
+
+        An exact restore removes files: it needs the domain's name typed.
+        """
+        with self.installation.state.read() as tx:
+            plan = job_of(tx, actor, plan_job_id)
+            if plan.kind is not JobKind.PLAN or plan.state is not JobState.DONE or plan.domain_id is None:
+                raise WrongUsage("this plan is not computed yet", hint="Wait until the plan is shown, then confirm it.")
+            if plan.finished_at is not None and self.installation.clock.now() - plan.finished_at > PLAN_HOLDS:
+                raise WrongUsage("this plan is an hour old; the site may have changed since", hint="Make the plan again.")
+            domain = domain_by_id(tx, actor, plan.domain_id)
+        if plan.params["exact"] and plan.params["files"] and typed_name != domain.name:
+            raise WrongUsage(
+                f"the domain's name was not typed: an exact restore of {domain.name} removes the files added since",
+                hint=f"Type {domain.name} to confirm, or keep the files added since.",
+            )
+        return self.restore_now(actor, plan.domain_id, plan.params, key)
+
+    def restore_now(self, actor: Actor, domain_id: str, params: dict[str, object], key: str) -> Job:
+        """Return the job that restores as `params` (a plan's) say."""
+        return self._submit(actor, JobKind.RESTORE, domain_id, params, _key("restore", domain_id, key), once=True)
+
+    def restore_params(
+        self,
+        actor: Actor,
+        domain_id: str,
+        point_id: str,
+        *,
+        files: bool,
+        databases: bool,
+        exact: bool,
+        paths: tuple[str, ...],
+        to: str | None,
+    ) -> dict[str, object]:
+        """Return checked parameters of a restore, as a plan has them. Raises ArchiveDamaged for a point not offered."""
+        with self.installation.state.read() as tx:
+            domain = domain_by_id(tx, actor, domain_id)
+            point = _point(tx, domain, point_id)
+        if point.state is PointState.DAMAGED or not point.is_restorable:
+            raise ArchiveDamaged(
+                f"the restore point of {point.created_at:%Y-%m-%d %H:%M} is damaged or was never verified"
+            )
+        if not (files or databases):
+            raise WrongUsage("nothing was chosen to restore", hint="Choose files, databases or both.")
+        if to is not None and not actor.is_admin:
+            raise WrongUsage("only an administrator may restore to another folder")
+        return {
+            "point": point.id,
+            "files": files,
+            "databases": databases and not paths,
+            "exact": exact,
+            "paths": list(paths),
+            "to": to,
+        }
+
+    def undo(self, actor: Actor, domain_id: str, restore_job_id: str | None, key: str) -> Job:
+        """Return the job that takes a restore back; without an id the domain's last one."""
+        with self.installation.state.read() as tx:
+            domain = domain_by_id(tx, actor, domain_id)
+            kept = restores.list_restores(tx, RestorePhase.SWAPPED, RestorePhase.UNDOING, domain_id=domain.id)
+        chosen = [record for record in kept if restore_job_id in (None, record.id)]
+        if not chosen:
+            raise NothingToUndo(f"there is no restore of {domain.name} that can be undone")
+        return self._submit(
+            actor, JobKind.UNDO, domain_id, {"restore": chosen[0].id}, _key("undo", chosen[0].id, key), once=True
+        )
+
+    def cancel(self, actor: Actor, job_id: str) -> None:
+        """Ask for a job's cancellation; it stops at its next step and removes what it had begun."""
+        with self.installation.state.write() as tx:
+            job = job_of(tx, actor, job_id)
+            self._audit(tx, actor, "cancel", job.domain_id, job.id, {})
+            jobs.request_cancel(tx, job.id)
+
+    def _submit(
+        self,
+        actor: Actor,
+        kind: JobKind,
+        domain_id: str,
+        params: dict[str, object],
+        key: str,
+        *,
+        once: bool = False,
+    ) -> Job:
+        with self.installation.state.write() as tx:
+            domain = domain_by_id(tx, actor, domain_id)
+            if once and (before := jobs.find_by_key(tx, key)) is not None:
+                return before
+            now = self.installation.clock.now()
+            job, is_new = jobs.submit(tx, kind, domain.id, actor, params, key, now)
+            if is_new:
+                self._audit(tx, actor, kind, domain.id, job.id, params)
+        return job
+
+    def _audit(
+        self, tx: Connection, actor: Actor, action: str, domain_id: str | None, job_id: str, detail: dict[str, object]
+    ) -> None:
+        people.add_audit(tx, self.installation.clock.now(), actor, action, domain_id, job_id, detail)
+
+
+def job_of(tx: Connection, actor: Actor, job_id: str) -> Job:
+    """Return a job that the actor may see; raises UnknownJob."""
+    try:
+        job = jobs.get_job(tx, job_id)
+        if job.domain_id is not None:
+            domain_by_id(tx, actor, job.domain_id)
+    except (LookupError, UnknownDomain):
+        raise UnknownJob("there is no such job") from None
+    if job.domain_id is None and not actor.is_admin:
+        raise UnknownJob("there is no such job")
+    return job
+
+
+def _key(kind: str, object_id: str, rest: str) -> str:
+    """Return the key of a request: equal requests have equal keys, whatever a form sent."""
+    return f"{kind}:{object_id}:{hashlib.sha256(rest.encode()).hexdigest()[:32]}"
+
+
+def _point(tx: Connection, domain: Domain, point_id: str) -> Point:
+    found = points.find_point(tx, domain.id, point_id)
+    if found is None:
+        raise UnknownPoint("there is no such restore point")
+    return found

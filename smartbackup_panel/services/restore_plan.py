@@ -1,0 +1,174 @@
+"""What a restore would do, computed before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from smartbackup_panel.adapters.db import jobs, points
+from smartbackup_panel.core.databases import DatabaseLogin, DumpReport, TablePlan
+from smartbackup_panel.core.errors import ArchiveDamaged, SmartBackupError, UnknownPoint
+from smartbackup_panel.core.model import Domain, DumpFile, JobKind, Point, PointState
+from smartbackup_panel.core.tree import NameList, RestoreMode, RestoreOptions, RestorePlan
+from smartbackup_panel.engine.agent import Agent
+from smartbackup_panel.services import store
+from smartbackup_panel.services.analysis import on_step
+from smartbackup_panel.services.dumping import find_logins
+from smartbackup_panel.services.installation import Installation
+from smartbackup_panel.services.jobs import JobContext, Outcome
+from smartbackup_panel.services.tenants import database_server, scan_options, start_agent
+
+SHOWN_NAMES = 20
+PEOPLE_WRITE = {
+    "_posts": "posts and pages",
+    "_comments": "comments",
+    "_users": "accounts",
+    "_wc_orders": "orders",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What somebody chose to restore, as a plan's parameters say."""
+
+    files: bool
+    databases: bool
+    exact: bool
+    paths: tuple[bytes, ...]
+    to: str | None
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, object]) -> Choice:
+        paths = params.get("paths") or ()
+        assert isinstance(paths, list | tuple), "requests made it"
+        return cls(
+            files=bool(params["files"]),
+            databases=bool(params["databases"]),
+            exact=bool(params["exact"]),
+            paths=tuple(str(path).encode("utf-8", "surrogateescape").strip(b"/") for path in paths),
+            to=str(params["to"]) if params.get("to") else None,
+        )
+
+    def options(self, domain: Domain) -> RestoreOptions:
+        mode = RestoreMode.EXACT if self.exact else RestoreMode.MERGE
+        return RestoreOptions(mode, self.paths, scan_options(domain))
+
+
+def point_to_restore(installation: Installation, domain: Domain, params: Mapping[str, object]) -> Point:
+    """Return the point of a plan or restore; raises UnknownPoint, and ArchiveDamaged for one that is not offered."""
+    with installation.state.read() as tx:
+        point = points.find_point(tx, domain.id, str(params["point"]))
+    if point is None:
+        raise UnknownPoint("the restore point is no longer there")
+    if point.state is PointState.DAMAGED or not point.is_restorable:
+        raise ArchiveDamaged(f"the restore point of {point.created_at:%Y-%m-%d %H:%M} is damaged")
+    return point
+
+
+def plan_restore(context: JobContext, domain: Domain) -> Outcome:
+    """Compute what a restore would add, replace, remove and keep, which rows there were and are, and the room it needs."""
+    installation, params = context.installation, context.job.params
+    point = point_to_restore(installation, domain, params)
+    choice = Choice.from_params(params)
+    result: dict[str, object] = {
+        "point": point.id,
+        "created_at": point.created_at.isoformat(),
+        "files": choice.files and point.archive is not None,
+        "databases": choice.databases and bool(point.databases),
+        "exact": choice.exact,
+        "to": choice.to,
+        **_files_fields(None),
+        "tables": [],
+        "lost": [],
+        "warnings": list(point.warnings),
+    }
+    with store.open_store(installation, domain) as folder_fd, start_agent(installation, domain) as agent:
+        if result["files"] and choice.to is None and point.archive is not None:
+            with store.open_point(installation, folder_fd, point.archive) as archive:
+                plan = agent.plan(archive, choice.options(domain), on_step(context, "comparing"))
+            result |= _files_fields(plan)
+        if result["databases"] and choice.to is None:
+            result |= _database_fields(context, agent, domain, point)
+    with installation.state.read() as tx:
+        result["seconds"] = jobs.typical_seconds(tx, domain.id, JobKind.RESTORE)
+    return Outcome(result)
+
+
+def match_logins(found: Mapping[str, object], point: Point) -> dict[str, DatabaseLogin]:
+    """Return the login of each of the point's databases: of the same name, or the only one there is today."""
+    logins, _ = find_logins(found)
+    matched: dict[str, DatabaseLogin] = {}
+    for dump in point.databases:
+        same_kind = [login for login in logins if login.kind == dump.kind]
+        named = [login for login in same_kind if login.name == dump.database]
+        if named:
+            matched[dump.database] = named[0]
+        elif len(same_kind) == 1 and len(point.databases) == 1:
+            matched[dump.database] = same_kind[0]
+    return matched
+
+
+def _files_fields(plan: RestorePlan | None) -> dict[str, object]:
+    names = {"added": NameList(), "replaced": NameList(), "removed": NameList(), "kept": NameList()}
+    if plan is not None:
+        names = {name: getattr(plan, name) for name in names}
+    warnings = {}
+    if plan is not None and plan.not_kept.count:
+        text = f"{plan.not_kept.count} paths of the present site can neither be restored nor carried over; they stay in the undo."
+        warnings = {"warnings": [text]}
+    return {
+        **{name: listed.count for name, listed in names.items()},
+        "names": {
+            name: [path.decode("utf-8", "surrogateescape") for path in listed.names[:SHOWN_NAMES]]
+            for name, listed in names.items()
+        },
+        "unchanged": plan.unchanged_count if plan else 0,
+        "bytes": plan.bytes_needed if plan else 0,
+        "free_bytes": plan.bytes_free if plan else None,
+        **warnings,
+    }
+
+
+def _database_fields(context: JobContext, agent: Agent, domain: Domain, point: Point) -> dict[str, object]:
+    matched = match_logins(agent.inspect(), point)
+    tables: list[dict[str, object]] = []
+    lost: list[str] = []
+    warnings: list[str] = list(point.warnings)
+    for dump in point.databases:
+        login = matched.get(dump.database)
+        if login is None:
+            warnings.append(
+                f"The site's configuration names no login for {dump.database} now; the one of the restored files is used."
+            )
+            tables += _rows_then(dump)
+            continue
+        try:
+            planned = database_server(context.installation, domain, dump.kind).plan(
+                login, DumpReport.from_fields(dump.report)
+            )
+        except SmartBackupError as error:
+            warnings.append(f"The present rows of {dump.database} could not be counted: {error.message}")
+            tables += _rows_then(dump)
+            continue
+        tables += [
+            {"database": dump.database, "table": row.name, "then": row.rows_then, "now": row.rows_now}
+            for row in planned
+        ]
+        lost += _lost(planned)
+    return {"tables": tables, "lost": lost, "warnings": warnings}
+
+
+def _rows_then(dump: DumpFile) -> list[dict[str, object]]:
+    report = DumpReport.from_fields(dump.report)
+    return [{"database": dump.database, "table": row.name, "then": row.rows, "now": None} for row in report.tables]
+
+
+def _lost(planned: tuple[TablePlan, ...]) -> list[str]:
+    """Return sentences about rows that people wrote since and that the restore would take away."""
+    said = []
+    for row in planned:
+        words = next((words for ending, words in PEOPLE_WRITE.items() if row.name.endswith(ending)), None)
+        more = (row.rows_now or 0) - (row.rows_then or 0)
+        if words is not None and more > 0:
+            said.append(f"{more} more {words} than then ({row.name}: {row.rows_now} now, {row.rows_then} then).")
+    return said

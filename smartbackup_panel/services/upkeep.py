@@ -1,0 +1,58 @@
+"""What the worker does besides running jobs: being the only one, saying that it lives, and cleaning up after the dead."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from smartbackup_panel.adapters.db import jobs, people
+from smartbackup_panel.adapters.locks import is_locked, try_lock
+from smartbackup_panel.core.errors import WorkerUnavailable
+from smartbackup_panel.core.model import Job, JobState
+from smartbackup_panel.services.installation import Installation
+from smartbackup_panel.services.jobs import fail_orphans
+from smartbackup_panel.services.restore import recover
+
+WORKER = "worker"
+
+
+@contextmanager
+def being_the_worker(installation: Installation) -> Iterator[None]:
+    """Hold the worker's lock; raises WorkerUnavailable when another process has it: two would run live jobs twice."""
+    lock = try_lock(installation.worker_lock)
+    if lock is None:
+        hint = "One worker is enough: the one that runs does what is due."
+        raise WorkerUnavailable("another worker runs for this state folder", hint=hint)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def worker_runs(installation: Installation) -> bool:
+    """Return whether a worker runs for this state folder now."""
+    return is_locked(installation.worker_lock)
+
+
+def clean_up(installation: Installation) -> list[str]:
+    """Finish or roll back what was cut off, and return the ids of jobs whose command died."""
+    dead = fail_orphans(installation)
+    recover(installation)
+    return dead
+
+
+def say_alive(installation: Installation) -> None:
+    """Note the time and the process, for the dashboard and `smartbackup check`."""
+    with installation.state.write() as tx:
+        people.set_note(tx, WORKER, str(os.getpid()), installation.clock.now())
+
+
+def jobs_to_run(installation: Installation, *, interrupted: bool = False) -> list[Job]:
+    """Return the jobs that wait, most urgent first; with `interrupted` also those that a dead worker had begun."""
+    with installation.state.read() as tx:
+        if interrupted:
+            return [job for job in jobs.list_unfinished(tx) if job.state is JobState.QUEUED] + jobs.list_unfinished(
+                tx, WORKER
+            )
+        return jobs.list_queued(tx)

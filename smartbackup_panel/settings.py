@@ -1,0 +1,207 @@
+"""One table of settings: their names, where they come from, and what they mean.
+
+Order: the environment (SMARTBACKUP_*) wins over the configuration file, the file over the default.
+The file is /etc/smartbackup/config.toml, or what `--config` or SMARTBACKUP_CONFIG names.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from smartbackup_panel.core.errors import BadSetting
+
+DEFAULT_CONFIG = "/etc/smartbackup/config.toml"
+PREFIX = "SMARTBACKUP_"
+
+
+def _absolute(text: str) -> str:
+    if not text.startswith("/") or "\0" in text:
+        raise ValueError("must be an absolute path")
+    return os.path.normpath(text)
+
+
+def _count(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise ValueError(f"must lie between {low} and {high}")
+        return value
+
+    return parse
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _access_log(text: str) -> str:
+    if text and "{domain}" not in text:
+        raise ValueError("must contain {domain}, for example /var/log/nginx/{domain}.access.log")
+    return text and _absolute(text)
+
+
+def _timezone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError) as unknown:
+        raise ValueError("must be a time zone such as Europe/Berlin or UTC") from unknown
+    return text
+
+
+def _compression(text: str) -> str:
+    kind, _, level = text.partition(":")
+    top = {"gzip": 9, "zstd": 19}.get(kind)
+    if top is None or (level and not (level.isdigit() and 1 <= int(level) <= top)):
+        raise ValueError("must be gzip, gzip:1 to gzip:9, zstd or zstd:1 to zstd:19")
+    return text
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError("must be one of " + ", ".join(choices))
+        return text
+
+    return parse
+
+
+def _setting(default: str, parse: Callable[[str], object], doc: str) -> object:
+    return field(default=default, metadata={"parse": parse, "doc": doc})
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The settings as texts, with their defaults, parsers and meanings. The docs table is made from it."""
+
+    state_dir: object = _setting(
+        "/var/lib/smartbackup", _absolute, "Folder of the state: database, locks, keys, event spool."
+    )
+    backup_root: object = _setting(
+        "/var/backups/smartbackup", _absolute, "Folder of the store: one folder of archives a domain."
+    )
+    domains_root: object = _setting("/var/www", _absolute, "Folder whose folders are the domains (directory panel).")
+    access_log: object = _setting(
+        "/var/log/nginx/{domain}.access.log",
+        _access_log,
+        "Template of a domain's access log; empty: no traffic is read.",
+    )
+    panel: object = _setting("directory", _one_of("directory"), "The hosting panel whose inventory is used.")
+    database_hosts: object = _setting(
+        "localhost:/run/mysqld/mysqld.sock,127.0.0.1:3306",
+        str,
+        "Where tenants' databases may live: comma-separated host, host:port or localhost:/socket.",
+    )
+    state_url: object = _setting(
+        "", str, "SQLAlchemy address of the state database; default: SQLite in the state folder."
+    )
+    spool_dir: object = _setting(
+        "",
+        lambda text: text and _absolute(text),
+        "Folder that hooks write events to; default: events in the state folder.",
+    )
+    web_users: object = _setting(
+        "www-data", _names, "Comma-separated users of web servers, whose files in a site belong to it (PHP uploads)."
+    )
+    timezone: object = _setting("UTC", _timezone, "Time zone of schedules.")
+    compression: object = _setting("gzip:6", _compression, "gzip or zstd, with a level after a colon.")
+    concurrency: object = _setting("4", _count(1, 64), "Jobs that run at once.")
+    full_every_days: object = _setting("7", _count(1, 366), "Days after which a point is a full one again.")
+    grace_days: object = _setting("30", _count(1, 3650), "Days that the points of a deleted domain are kept.")
+    undo_days: object = _setting("7", _count(1, 90), "Days that a restore can be undone.")
+    reserve_mb: object = _setting("256", _count(0, 10_000_000), "Megabytes that stay free on the store's filesystem.")
+    reconcile_seconds: object = _setting(
+        "120", _count(5, 86_400), "Seconds between two looks at the panel's inventory."
+    )
+    web_address: object = _setting("127.0.0.1:8470", str, "Where the standalone pages listen: host:port.")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting, parsed. `sources` says where each value came from: default, file or environment."""
+
+    state_dir: str
+    backup_root: str
+    domains_root: str
+    access_log: str
+    panel: str
+    database_hosts: str
+    state_url: str
+    spool_dir: str
+    web_users: tuple[str, ...]
+    timezone: str
+    compression: str
+    concurrency: int
+    full_every_days: int
+    grace_days: int
+    undo_days: int
+    reserve_mb: int
+    reconcile_seconds: int
+    web_address: str
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingDoc:
+    """One row of the docs' table of settings."""
+
+    name: str
+    variable: str
+    default: str
+    doc: str
+
+
+def table() -> list[SettingDoc]:
+    """Return every setting with its variable, default and meaning."""
+    return [
+        SettingDoc(row.name, PREFIX + row.name.upper(), str(row.default), str(row.metadata["doc"]))
+        for row in fields(_Table)
+    ]
+
+
+def load_settings(config: str | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings from the environment, the file and the defaults.
+
+    Raises BadSetting for a missing named file, a file that is no TOML, an unknown name or a value that cannot be used.
+    """
+    path = config or environment.get(PREFIX + "CONFIG")
+    from_file = _read_file(path or DEFAULT_CONFIG, required=path is not None)
+    unknown = sorted(set(from_file) - {row.name for row in fields(_Table)})
+    if unknown:
+        raise BadSetting(f"{path or DEFAULT_CONFIG}: there is no setting {unknown[0]!r}")
+    values: dict[str, object] = {}
+    sources: dict[str, str] = {}
+    for row in fields(_Table):
+        variable = PREFIX + row.name.upper()
+        text, source = str(row.default), "default"
+        if row.name in from_file:
+            text, source = from_file[row.name], "file"
+        if variable in environment:
+            text, source = environment[variable], "environment"
+        try:
+            values[row.name] = row.metadata["parse"](text)
+        except ValueError as wrong:
+            name = variable if source == "environment" else row.name
+            raise BadSetting(f"the setting {name} = {text!r} cannot be used: {wrong}") from wrong
+        sources[row.name] = source
+    values["state_url"] = values["state_url"] or f"sqlite:///{values['state_dir']}/state.sqlite"
+    values["spool_dir"] = values["spool_dir"] or f"{values['state_dir']}/events"
+    return Settings(**values, sources=sources)  # type: ignore[arg-type]  # each value was made by its own parser
+
+
+def _read_file(path: str, *, required: bool) -> dict[str, str]:
+    try:
+        content = tomllib.loads(Path(path).read_text("utf-8"))
+    except FileNotFoundError:
+        if required:
+            raise BadSetting(f"the configuration file {path} does not exist") from None
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as wrong:
+        raise BadSetting(f"the configuration file {path} cannot be read: {wrong}") from wrong
+    return {
+        name: ",".join(map(str, value)) if isinstance(value, list) else str(value) for name, value in content.items()
+    }

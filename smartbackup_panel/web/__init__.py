@@ -1,0 +1,1 @@
+"""The pages: a Flask blueprint that any panel can mount (see plugin.py)."""

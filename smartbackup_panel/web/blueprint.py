@@ -1,0 +1,50 @@
+"""The blueprint: every address of the pages in one table, behind one guard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Blueprint
+from flask.typing import ResponseReturnValue
+from werkzeug.routing import BaseConverter
+
+from smartbackup_panel.resources import folder
+from smartbackup_panel.web import context, errors, guard, headers
+from smartbackup_panel.web.views import dashboard, domain, jobs, restore
+
+CONVERTER = "smartbackup_id"
+
+
+class IdConverter(BaseConverter):
+    """An id in an address: 32 hexadecimal digits; anything else is no address of ours."""
+
+    regex = "[0-9a-f]{32}"
+
+
+View = Callable[..., ResponseReturnValue]
+ROUTES: tuple[tuple[str, str, View], ...] = (
+    ("GET", "/", dashboard.overview),
+    ("GET", "/domains/<smartbackup_id:domain_id>", domain.domain),
+    ("POST", "/domains/<smartbackup_id:domain_id>/backup", domain.back_up),
+    ("POST", "/domains/<smartbackup_id:domain_id>/undo/<smartbackup_id:job_id>", domain.undo),
+    ("POST", "/domains/<smartbackup_id:domain_id>/points/<smartbackup_id:point_id>/verify", domain.verify),
+    ("GET", "/domains/<smartbackup_id:domain_id>/points/<smartbackup_id:point_id>/restore", restore.choose),
+    ("POST", "/domains/<smartbackup_id:domain_id>/points/<smartbackup_id:point_id>/plan", restore.make_plan),
+    ("GET", "/plans/<smartbackup_id:job_id>", restore.plan),
+    ("POST", "/plans/<smartbackup_id:job_id>/restore", restore.confirm),
+    ("GET", "/jobs", jobs.listing),
+    ("GET", "/jobs/<smartbackup_id:job_id>", jobs.job),
+    ("POST", "/jobs/<smartbackup_id:job_id>/cancel", jobs.cancel),
+)
+
+
+def create_blueprint() -> Blueprint:
+    """Return the blueprint with its pages, guard, headers and error pages; register() mounts it."""
+    blueprint = Blueprint("smartbackup", __name__, static_folder="static", template_folder=str(folder("templates")))
+    blueprint.before_request(guard.guard)
+    blueprint.after_request(headers.secure)
+    blueprint.context_processor(context.template_context)
+    errors.install(blueprint)
+    for method, rule, view in ROUTES:
+        blueprint.add_url_rule(rule, view.__name__, view, methods=[method])
+    return blueprint

@@ -1,0 +1,101 @@
+"""The geometry of the small charts; the templates draw them as SVG without script or inline style."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+
+from smartbackup_panel.core.model import Point, PointState
+
+SPARK_WIDTH, SPARK_HEIGHT = 96, 24
+NIGHT_WIDTH, NIGHT_HEIGHT, NIGHT_SLOTS = 480, 56, 48
+
+
+def spark_points(values: Sequence[float]) -> str:
+    """Return the `points` of a polyline through the values, or "" where there are fewer than two."""
+    if len(values) < 2:
+        return ""
+    low, span = min(values), max(values) - min(values)
+    step = (SPARK_WIDTH - 4) / (len(values) - 1)
+    height = SPARK_HEIGHT - 4
+    ratios = [(value - low) / span if span else 0.5 for value in values]
+    return " ".join(f"{2 + step * place:.1f},{2 + height * (1 - ratio):.1f}" for place, ratio in enumerate(ratios))
+
+
+@dataclass(frozen=True, slots=True)
+class NightBar:
+    """One half hour of the next day: its bar in SVG units, when it starts, and how many runs it holds."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    at: datetime
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """The runs of the next 24 hours. `hours` are the axis marks as (x, "03"); `total` counts all runs."""
+
+    bars: tuple[NightBar, ...]
+    hours: tuple[tuple[float, str], ...]
+    total: int
+    busiest: NightBar | None
+
+
+def night(runs: Iterable[datetime], now: datetime, zone: tzinfo) -> Night:
+    """Return the chart of the runs of the next 24 hours, half an hour a bar."""
+    begin = now.astimezone(zone).replace(minute=0, second=0, microsecond=0)
+    slot_seconds = 86_400 / NIGHT_SLOTS
+    counts = [0] * NIGHT_SLOTS
+    for run in runs:
+        slot = int((run - begin).total_seconds() // slot_seconds)
+        if 0 <= slot < NIGHT_SLOTS:
+            counts[slot] += 1
+    bars = _night_bars(counts, begin, slot_seconds)
+    hours = tuple(
+        (NIGHT_WIDTH * hour / 24, (begin + timedelta(hours=hour)).astimezone(zone).strftime("%H"))
+        for hour in range(0, 24, 3)
+    )
+    return Night(bars, hours, sum(counts), max(bars, key=lambda bar: bar.count, default=None))
+
+
+def _night_bars(counts: Sequence[int], begin: datetime, slot_seconds: float) -> tuple[NightBar, ...]:
+    top, width = max(counts), NIGHT_WIDTH / NIGHT_SLOTS
+    bars = []
+    for slot, number in enumerate(counts):
+        if number:
+            height = max(4.0, (NIGHT_HEIGHT - 4) * number / top)
+            at = begin + timedelta(seconds=slot * slot_seconds)
+            bars.append(NightBar(slot * width + 1, NIGHT_HEIGHT - height, width - 2, height, at, number))
+    return tuple(bars)
+
+
+@dataclass(frozen=True, slots=True)
+class DayCell:
+    """One day of a domain's last weeks: how many moments it holds, and whether one of them can be restored."""
+
+    date: datetime
+    points: int
+    look: str
+
+
+def day_cells(points: Iterable[Point], now: datetime, zone: tzinfo, days: int = 28) -> tuple[DayCell, ...]:
+    """Return the last `days` days, oldest first; `look` is none, good, partial or damaged (the best point of the day)."""
+    rank = {PointState.DAMAGED: 1, PointState.PARTIAL: 2, PointState.GOOD: 3}
+    best: dict[object, PointState] = {}
+    numbers: dict[object, int] = {}
+    for point in points:
+        date = point.created_at.astimezone(zone).date()
+        numbers[date] = numbers.get(date, 0) + 1
+        if date not in best or rank[point.state] > rank[best[date]]:
+            best[date] = point.state
+    today = now.astimezone(zone)
+    cells = []
+    for back in range(days - 1, -1, -1):
+        at = today - timedelta(days=back)
+        state = best.get(at.date())
+        cells.append(DayCell(at, numbers.get(at.date(), 0), "none" if state is None else state.value))
+    return tuple(cells)

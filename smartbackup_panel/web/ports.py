@@ -1,0 +1,85 @@
+"""What the pages ask for: the services as protocols, so that a page knows neither their wiring nor their state.
+
+Every call takes the actor first and answers only with what that actor may see; what is not theirs raises the same
+error as what is not there (docs/security.md, rules 28 and 29).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from smartbackup_panel.core.model import Actor, Domain, Job, Point, Role
+from smartbackup_panel.services.pages import Dashboard, DomainPage, JobPage
+
+
+class Queries(Protocol):
+    """Reads. Raises UnknownDomain, UnknownPoint or UnknownJob."""
+
+    def dashboard(self, actor: Actor, search: str = "", order: str = "problems", only: str = "") -> Dashboard: ...
+
+    def domain_page(self, actor: Actor, domain_id: str) -> DomainPage: ...
+
+    def job_page(self, actor: Actor, job_id: str) -> JobPage: ...
+
+    def jobs(self, actor: Actor, limit: int = 50) -> list[tuple[Job, Domain | None]]: ...
+
+    def point(self, actor: Actor, domain_id: str, point_id: str) -> Point: ...
+
+
+class Requests(Protocol):
+    """Asks for work; each makes a typed job row, or finds the one that the same request made before."""
+
+    def backup(self, actor: Actor, domain_id: str, kind: str = "auto") -> Job: ...
+
+    def plan(self, actor: Actor, domain_id: str, point_id: str, files: bool, databases: bool, exact: bool) -> Job: ...
+
+    def restore(self, actor: Actor, plan_job_id: str, typed_name: str | None, key: str) -> Job: ...
+
+    def undo(self, actor: Actor, domain_id: str, restore_job_id: str, key: str) -> Job: ...
+
+    def cancel(self, actor: Actor, job_id: str) -> None: ...
+
+    def verify(self, actor: Actor, domain_id: str, point_id: str) -> Job: ...
+
+
+class Account(Protocol):
+    """An account of the standalone host. `version` changes with the password and ends older sessions."""
+
+    @property
+    def login(self) -> str: ...
+
+    @property
+    def role(self) -> Role: ...
+
+    @property
+    def owner(self) -> str | None: ...
+
+    @property
+    def version(self) -> int: ...
+
+
+class Accounts(Protocol):
+    """The accounts of the standalone host; a host panel brings its own."""
+
+    def check_password(self, login: str, password: str, address: str) -> Account | None: ...
+
+    def get(self, login: str) -> Account | None: ...
+
+
+class Services(Protocol):
+    """All that the pages use."""
+
+    @property
+    def queries(self) -> Queries: ...
+
+    @property
+    def requests(self) -> Requests: ...
+
+
+class HostServices(Services, Protocol):
+    """What the standalone host uses beyond the pages: its accounts and the key that signs its sessions."""
+
+    @property
+    def accounts(self) -> Accounts: ...
+
+    def web_secret(self) -> bytes: ...

@@ -1,0 +1,208 @@
+"""What states, kinds and phases are called on the pages. A status is always words and an icon, never a colour alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from smartbackup_panel.core.model import Domain, DomainState, Job, JobKind, JobState, Point, PointState, Verified
+from smartbackup_panel.services.pages import DomainRow
+from smartbackup_panel.web.filters import begin
+
+UNDER_WAY = {
+    JobKind.ANALYSE: "Looking at the site",
+    JobKind.BACKUP: "Backing up",
+    JobKind.VERIFY: "Checking a restore point",
+    JobKind.PLAN: "Working out what would change",
+    JobKind.RESTORE: "Putting the site back",
+    JobKind.UNDO: "Undoing a restore",
+    JobKind.RECONCILE: "Looking for new domains",
+}
+JOB_NAMES = {
+    JobKind.ANALYSE: "Analysis",
+    JobKind.BACKUP: "Backup",
+    JobKind.VERIFY: "Check of a restore point",
+    JobKind.PLAN: "Plan of a restore",
+    JobKind.RESTORE: "Restore",
+    JobKind.UNDO: "Undo of a restore",
+    JobKind.RECONCILE: "Look for new domains",
+}
+ENDED = {
+    JobKind.ANALYSE: "The analysis is done",
+    JobKind.BACKUP: "The backup is done",
+    JobKind.VERIFY: "The restore point is in order",
+    JobKind.PLAN: "The plan is ready",
+    JobKind.RESTORE: "The site is back",
+    JobKind.UNDO: "The restore was undone",
+    JobKind.RECONCILE: "The list of domains is up to date",
+}
+# The steps that a job counts, in their order, and what each is called. A phase that is not here is shown as it is.
+STEPS: dict[JobKind, tuple[tuple[str, str], ...]] = {
+    JobKind.BACKUP: (
+        ("waiting", "Waiting for its turn"),
+        ("reading the site", "Reading the site"),
+        ("dumping", "Copying the database"),
+        ("writing", "Writing the copy"),
+        ("verifying", "Reading every byte back"),
+    ),
+    JobKind.RESTORE: (
+        ("waiting", "Waiting for its turn"),
+        ("verifying", "Checking the restore point, every byte"),
+        ("comparing", "Comparing it with the site of now"),
+        ("staging", "Preparing the files beside the site"),
+        ("loading", "Loading the database beside the live one"),
+        ("swapping", "Switching over"),
+    ),
+}
+SKIP_REASONS = {
+    "fifo": "a pipe, not a file",
+    "socket": "a socket, not a file",
+    "device": "a device, not a file",
+    "foreign_owner": "belongs to somebody else",
+    "foreign_links": "has another name outside this site",
+    "other_filesystem": "lies on another filesystem",
+    "unreadable": "could not be read",
+    "vanished": "went away while it was read",
+    "excluded": "left out by a rule",
+    "nested_root": "another site's folder",
+    "own_folder": "a folder of the backup itself",
+    "too_deep": "lies too deep",
+    "too_large": "is too large",
+}
+# From here on a restore is finished rather than stopped: the site is never left between two versions.
+POINT_OF_NO_RETURN = "swapping"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a state looks: `look` is good, warn, bad, info or none; `icon` a symbol of the sprite."""
+
+    look: str
+    icon: str
+    words: str
+
+
+def domain_status(row: DomainRow) -> Status:
+    """Return the state of a domain for a list: first what is wrong, then what happens now, then that all is well."""
+    if row.domain.state is not DomainState.ACTIVE:
+        return _inactive_status(row.domain)
+    if row.running is not None:
+        return Status("info", "loader", f"{UNDER_WAY[row.running.kind]} now")
+    if row.last_job is not None and row.last_job.state is JobState.FAILED:
+        return Status("bad", "circle-x", f"{JOB_NAMES[row.last_job.kind]} failed")
+    if row.last_point is None:
+        return Status("warn", "circle-dashed", "No restore point yet")
+    if not row.is_protected:
+        return Status("warn", "alert-triangle", "Needs attention")
+    return Status("good", "shield-check", "Protected")
+
+
+def _inactive_status(domain: Domain) -> Status:
+    return {
+        DomainState.MISSING: Status("bad", "folder-off", "Its folder is missing"),
+        DomainState.SUSPENDED: Status("warn", "player-pause", "Suspended by the panel"),
+        DomainState.DELETED: Status("none", "trash", "Deleted; its restore points are kept"),
+    }[domain.state]
+
+
+def point_status(point: Point) -> Status:
+    """Return whether a point can be used, in words that need no colour."""
+    if point.state is PointState.DAMAGED:
+        return Status("bad", "circle-x", "Damaged")
+    if point.verified is Verified.NOT:
+        return Status("warn", "circle-dashed", "Not verified")
+    if point.state is PointState.PARTIAL:
+        return Status("warn", "alert-triangle", "Good, with something missing")
+    return Status("good", "circle-check", "Good")
+
+
+def proof_of(point: Point) -> str:
+    """Return how far a point was proved, in words."""
+    if point.state is PointState.DAMAGED:
+        return "its bytes are not what was written"
+    return {
+        Verified.NOT: "nothing was proved yet",
+        Verified.WRITTEN: "written to disk, not read back yet",
+        Verified.READ_BACK: "every byte read back",
+    }[point.verified]
+
+
+def proof_in_short(point: Point) -> str:
+    """Return the same for a narrow column."""
+    if point.state is PointState.DAMAGED:
+        return "damaged"
+    proof = {Verified.NOT: "unproved", Verified.WRITTEN: "not read back yet", Verified.READ_BACK: "read back"}
+    return proof[point.verified] + (", something missing" if point.state is PointState.PARTIAL else "")
+
+
+def refusal_of(point: Point) -> str | None:
+    """Return why a point has no restore button, or None where it has one."""
+    if point.state is PointState.DAMAGED:
+        return "This restore point is damaged, so it is not offered. The next backup writes everything again."
+    if point.verified is Verified.NOT:
+        return "This restore point was never verified, so it is not offered."
+    return None
+
+
+def job_status(job: Job) -> Status:
+    """Return a job's state in words."""
+    if job.cancel_requested and not job.state.has_ended:
+        return Status("info", "loader", "Being cancelled")
+    return {
+        JobState.QUEUED: Status("none", "clock", "Waiting"),
+        JobState.RUNNING: Status("info", "loader", "Running"),
+        JobState.DONE: Status("good", "circle-check", "Done"),
+        JobState.PARTIAL: Status("warn", "alert-triangle", "Done in part"),
+        JobState.FAILED: Status("bad", "circle-x", "Failed"),
+        JobState.CANCELLED: Status("none", "circle-minus", "Cancelled"),
+    }[job.state]
+
+
+def job_headline(job: Job) -> str:
+    """Return the sentence that a job's page starts with."""
+    name = JOB_NAMES[job.kind]
+    return {
+        JobState.QUEUED: f"{UNDER_WAY[job.kind]}: waiting for its turn",
+        JobState.RUNNING: UNDER_WAY[job.kind],
+        JobState.DONE: ENDED[job.kind],
+        JobState.PARTIAL: f"{ENDED[job.kind]}, with something missing",
+        JobState.FAILED: f"{name} failed",
+        JobState.CANCELLED: f"{name} was cancelled",
+    }[job.state]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One counted step of a job. `state` is done, now or later."""
+
+    number: int
+    words: str
+    state: str
+
+
+def steps_of(job: Job) -> tuple[Step, ...]:
+    """Return the steps of a running backup or restore with the present one marked; () for other jobs and unknown phases."""
+    known = STEPS.get(job.kind, ())
+    phases = [phase for phase, _ in known]
+    phase = "waiting" if job.progress.phase == "starting" else job.progress.phase
+    if job.state.has_ended or phase not in phases:
+        return ()
+    present = phases.index(phase)
+    states = ["done"] * present + ["now"] + ["later"] * (len(known) - present - 1)
+    return tuple(
+        Step(number, words, state) for number, ((_, words), state) in enumerate(zip(known, states, strict=True), 1)
+    )
+
+
+def phase_of(job: Job) -> str:
+    """Return the present phase as a sentence's start: "Reading the site"."""
+    return begin(dict(STEPS.get(job.kind, ())).get(job.progress.phase, job.progress.phase))
+
+
+def can_be_cancelled(job: Job) -> bool:
+    """Return whether a cancel button makes sense: not after the end, not twice, and not once a restore switches over."""
+    return not (job.state.has_ended or job.cancel_requested or job.progress.phase == POINT_OF_NO_RETURN)
+
+
+def skip_reason(reason: str) -> str:
+    """Return why a path is not in a point; an unknown reason is shown as it is."""
+    return SKIP_REASONS.get(reason, reason.replace("_", " "))

@@ -1,0 +1,109 @@
+"""The worker: takes events and requests over, runs the schedule's tick, and lets the job engine run the jobs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from types import FrameType
+
+from smartbackup_panel.bootstrap import Services
+from smartbackup_panel.core.errors import MissingDocumentRoot
+from smartbackup_panel.core.ports import JobEngine
+from smartbackup_panel.services import events, scheduling, upkeep
+from smartbackup_panel.services.coverage import cover_new_domains
+from smartbackup_panel.services.domains import reconcile
+
+TICK_SECONDS = 0.5
+SCHEDULE_EVERY_SECONDS = 5.0
+HEARTBEAT_EVERY_SECONDS = 10.0
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """One a state folder; it runs until SIGTERM or SIGINT."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.installation = services.installation
+        self._stop = threading.Event()
+        self._handed_over: set[str] = set()
+        self._due: dict[str, float] = {}
+
+    def run(self) -> None:
+        """Work until asked to stop. Raises WorkerUnavailable when another worker runs."""
+        with upkeep.being_the_worker(self.installation):
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, self._ask_to_stop)
+            upkeep.clean_up(self.installation)
+            engine = self.services.job_engine()
+            runner = self.services.runner(upkeep.WORKER)
+
+            def run_job(job_id: str) -> None:
+                runner.run(job_id)
+
+            engine.start(run_job)
+            log.info("worker started", extra={"pid": os.getpid()})
+            try:
+                self._hand_over(engine, interrupted=True)
+                while not self._stop.is_set():
+                    self._tick(engine)
+                    self._stop.wait(TICK_SECONDS)
+            finally:
+                engine.stop()
+
+    def run_once(self) -> int:
+        """Do what is due now, in this process, and return how many jobs ran. Raises WorkerUnavailable."""
+        with upkeep.being_the_worker(self.installation):
+            upkeep.clean_up(self.installation)
+            events.take_events(self.installation)
+            self._look_around()
+            scheduling.enqueue_due(self.installation)
+            waiting = upkeep.jobs_to_run(self.installation, interrupted=True)
+            runner = self.services.runner()
+            for job in waiting:
+                runner.run(job.id)
+            return len(waiting)
+
+    def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop.set()
+
+    def _tick(self, engine: JobEngine) -> None:
+        if events.take_events(self.installation) or self._is_due(
+            "inventory", self.installation.settings.reconcile_seconds
+        ):
+            self._look_around()
+        if self._is_due("schedule", SCHEDULE_EVERY_SECONDS):
+            scheduling.enqueue_due(self.installation)
+        if self._is_due("heartbeat", HEARTBEAT_EVERY_SECONDS):
+            upkeep.say_alive(self.installation)
+        self._hand_over(engine)
+
+    def _look_around(self) -> None:
+        """Reconcile and cover what is new; an inventory that cannot be read changes nothing."""
+        try:
+            found = reconcile(self.installation)
+        except MissingDocumentRoot as error:
+            log.warning("inventory unreadable: %s", error.message)
+            return
+        if found.created or found.deleted or found.missing or found.returned:
+            log.info("inventory changed: %s", found)
+        cover_new_domains(self.installation)
+
+    def _hand_over(self, engine: JobEngine, *, interrupted: bool = False) -> None:
+        """Give waiting jobs to the engine, which knows each only once however often it is given."""
+        waiting = upkeep.jobs_to_run(self.installation, interrupted=interrupted)
+        for job in waiting:
+            if job.id not in self._handed_over:
+                engine.enqueue(job.id, job.domain_id or "installation", job.priority)
+        self._handed_over = {job.id for job in waiting}
+
+    def _is_due(self, name: str, every_seconds: float) -> bool:
+        now = time.monotonic()
+        if now < self._due.get(name, 0.0):
+            return False
+        self._due[name] = now + every_seconds
+        return True

@@ -1,0 +1,49 @@
+"""Fixtures that every folder of tests may use."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.installation import Installation, make_installation
+from tests.support.mariadb import mariadb_server
+from tests.support.wordpress_package import wordpress_package
+
+__all__ = ["figure", "installation", "mariadb_server", "open_folder", "wordpress_package"]
+
+Figure = Callable[[str, float, str], None]
+
+
+@pytest.fixture
+def installation() -> Iterator[Installation]:
+    """Give a scratch installation without domains; its worker and pages are started by the test."""
+    with make_installation() as made:
+        yield made
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Give an empty folder that every user can pass through (pytest's own belongs to one user alone)."""
+    folder = Path(tempfile.mkdtemp(prefix="sb-open-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def figure() -> Figure:
+    """Give `figure(name, value, unit)`: it records a measured figure for docs/figures.md during a long run."""
+    target = os.environ.get("SMARTBACKUP_FIGURES")
+
+    def record(name: str, value: float, unit: str) -> None:
+        if target:
+            with open(target, "a", encoding="utf-8") as figures:
+                figures.write(json.dumps({"name": name, "value": value, "unit": unit}) + "\n")
+
+    return record

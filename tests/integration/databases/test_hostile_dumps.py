@@ -1,0 +1,121 @@
+"""A dump is untrusted on its way back: statements that our dumps never hold are refused by name, and nothing of them runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from smartbackup_panel.core.errors import DatabaseRefused, LoadFailed
+from tests.integration.databases.schemas import WORDPRESS
+from tests.integration.databases.tenant import Tenant, in_chunks
+from tests.support.mariadb import MariaDB
+
+HOSTILE = {
+    "a shell escape": "\\! touch {canary}",
+    "the system command": "system touch {canary};",
+    "a sourced file": "source {canary};",
+    "a short source": "\\. {canary}",
+    "tee": "tee {canary}\n;",
+    "a pager": "pager touch {canary};",
+    "a pager in short": "\\P touch {canary}",
+    "another database": "USE `{bob}`;",
+    "rows for another database": "INSERT INTO `{bob}`.`accounts` VALUES (2,'stolen');",
+    "a dropped table of another database": "DROP TABLE IF EXISTS `{bob}`.`accounts`;",
+    "a dropped live table": "DROP TABLE `wp_posts`;",
+    "an unquoted name": "INSERT INTO wp_posts VALUES (9,0,'','','','');",
+    "rows from another table": "INSERT INTO `wp_options` SELECT * FROM `{bob}`.`accounts`;",
+    "a subquery as a value": "INSERT INTO `wp_options` VALUES (9,(SELECT note FROM `{bob}`.`accounts`),'','');",
+    "a function as a value": "INSERT INTO `wp_options` VALUES (9,LOAD_FILE('/etc/passwd'),'','');",
+    "a second statement behind rows": "INSERT INTO `wp_options` VALUES (9,'x','','');DROP TABLE `wp_posts`;",
+    "an update on a duplicate": "INSERT INTO `wp_options` VALUES (9,'x','','') ON DUPLICATE KEY UPDATE autoload=1;",
+    "a grant": "GRANT ALL ON *.* TO 'alice'@'localhost';",
+    "a new user": "CREATE USER mallory IDENTIFIED BY 'x';",
+    "a global setting": "SET GLOBAL general_log = 1;",
+    "a global setting in a comment": "/*!40101 SET GLOBAL general_log = 1 */;",
+    "a charset that reads bytes differently": "/*!40101 SET NAMES gbk */;",
+    "an update in a comment": "/*!50000 UPDATE `wp_posts` SET post_title = 'x' */;",
+    "a file written": "SELECT 1 INTO OUTFILE '{canary}';",
+    "a file read": "LOAD DATA INFILE '/etc/passwd' INTO TABLE `wp_posts`;",
+    "a local file read": "LOAD DATA LOCAL INFILE '/etc/passwd' INTO TABLE `wp_posts`;",
+    "a prepared statement": "PREPARE s FROM 'DROP TABLE wp_posts';",
+    "a call": "CALL `anything`();",
+    "a delimiter trick": "DELIMITER $$\nDROP TABLE `wp_posts`\n$$\nDELIMITER ;",
+    "a table made from another": "CREATE TABLE `t` (`a` int) SELECT * FROM `{bob}`.`accounts`;",
+    "a table made like another": "CREATE TABLE `t` LIKE `{bob}`.`accounts`;",
+    "a table in another database": "CREATE TABLE `{bob}`.`t` (`a` int);",
+    "a key to another database": (
+        "CREATE TABLE `t` (`a` int,\n  CONSTRAINT `x` FOREIGN KEY (`a`) REFERENCES `{bob}`.`accounts` (`id`)\n) ENGINE=InnoDB;"
+    ),
+    "a column's own key": "CREATE TABLE `t` (\n  `a` int REFERENCES `wp_posts` (`ID`)\n) ENGINE=InnoDB;",
+    "a table over other tables": "CREATE TABLE `t` (`a` int) ENGINE=MRG_MyISAM UNION=(`wp_posts`);",
+    "a table over the network": "CREATE TABLE `t` (`a` int) ENGINE=FEDERATED CONNECTION='mysql://x@h/d/t';",
+    "a table with a folder": "CREATE TABLE `t` (`a` int) ENGINE=MyISAM DATA DIRECTORY='/tmp';",
+    "a reserved name": "CREATE TABLE `_sb_restore` (`a` int) ENGINE=InnoDB;",
+    "a hidden select": "CREATE TABLE `t` (`a` int) /*!99999 ' */ SELECT * FROM `wp_posts` /*!99999 ' */;",
+    "a table twice": "CREATE TABLE `wp_posts` (`a` int) ENGINE=InnoDB;",
+    "a rename": "RENAME TABLE `wp_posts` TO `gone`;",
+    "a library": "CREATE DEFINER=`a`@`b` FUNCTION `f` RETURNS STRING SONAME 'x.so';",
+    "a program in another database": "DELIMITER ;;\nCREATE DEFINER=`a`@`b` PROCEDURE `{bob}`.`p`() SELECT 1\n;;\nDELIMITER ;",
+    "a trigger of a table that is not there": (
+        "DELIMITER ;;\nCREATE DEFINER=`a`@`b` TRIGGER `x` BEFORE INSERT ON `other` FOR EACH ROW SET @a=1\n;;\nDELIMITER ;"
+    ),
+    "an endless string": "INSERT INTO `wp_posts` VALUES (1,'",
+    "a handler": "HANDLER `wp_posts` OPEN;",
+    "a lock of another database": "LOCK TABLES `{bob}`.`accounts` WRITE;",
+}
+
+
+@pytest.mark.parametrize("attack", HOSTILE)
+def test_a_hostile_statement_is_refused_and_nothing_changes(
+    attack: str, alice: Tenant, bob: Tenant, mariadb_server: MariaDB, tmp_path: Path
+) -> None:
+    alice.sql(*WORDPRESS)
+    text, _ = alice.dump()
+    canary = tmp_path / "canary"
+    before = alice.facts(), bob.facts(), mariadb_server.admin("SELECT User, Host FROM mysql.user ORDER BY 1, 2")
+    statement = HOSTILE[attack].format(bob=bob.login.name, canary=canary)
+    place = text.index(b"/*!40103 SET TIME_ZONE=@OLD_TIME_ZONE */")
+    hostile = text[:place] + statement.encode() + b"\n" + text[place:]
+    with pytest.raises(LoadFailed):
+        alice.adapter.load(alice.login, in_chunks(hostile), "hostile")
+    after = alice.facts(), bob.facts(), mariadb_server.admin("SELECT User, Host FROM mysql.user ORDER BY 1, 2")
+    assert after == before
+    assert alice.reserved_tables() == []
+    assert not canary.exists()
+    assert mariadb_server.admin("SELECT @@GLOBAL.general_log") == [(0,)]
+
+
+def test_programs_of_a_foreign_definer_become_the_tenants_own(alice: Tenant, mariadb_server: MariaDB) -> None:
+    name = alice.login.name
+    alice.sql(*WORDPRESS, "CREATE VIEW titles AS SELECT post_title FROM wp_posts", "CREATE PROCEDURE p() SELECT 1")
+    text = alice.dump()[0].replace(f"DEFINER=`{name}`@`localhost`".encode(), b"DEFINER=`root`@`localhost`")
+    alice.sql("DROP VIEW titles", "DROP PROCEDURE p")
+    report = alice.adapter.load(alice.login, [text], "foreign")
+    assert report.warnings == (
+        f"The procedure p belonged to root; it is made for this site's own login, {name}.",
+        f"The view titles belonged to root; it is made for this site's own login, {name}.",
+    )
+    alice.adapter.swap(alice.login, "foreign")
+    definers = mariadb_server.admin(f"SELECT DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA = '{name}'")
+    definers += mariadb_server.admin(f"SELECT DEFINER FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = '{name}'")
+    assert definers == [(f"{name}@localhost",), (f"{name}@localhost",)]
+
+
+def test_a_view_into_another_database_is_named_and_the_rest_is_restored(alice: Tenant, bob: Tenant) -> None:
+    alice.sql(*WORDPRESS, "CREATE VIEW titles AS SELECT post_title FROM wp_posts")
+    text = alice.dump()[0].replace(b"from `wp_posts`", f"from `{bob.login.name}`.`accounts`".encode())
+    alice.adapter.load(alice.login, [text], "peek")
+    warnings = alice.adapter.swap(alice.login, "peek").warnings
+    assert len(warnings) == 1
+    assert warnings[0].startswith("The view titles could not be made again: SELECT command denied")
+    assert "BASE TABLE wp_posts" in alice.facts()
+
+
+def test_nothing_is_loaded_with_a_login_that_reaches_other_databases(alice: Tenant, mariadb_server: MariaDB) -> None:
+    alice.sql(*WORDPRESS)
+    mariadb_server.admin(f"GRANT ALL ON *.* TO '{alice.login.user}'@'localhost'")
+    text, report = alice.dump()
+    assert any("has rights on the whole database server" in warning for warning in report.warnings)
+    with pytest.raises(DatabaseRefused, match="nothing is loaded with it"):
+        alice.adapter.load(alice.login, [text], "admin")

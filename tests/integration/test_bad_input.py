@@ -1,0 +1,166 @@
+"""Bad input: a clear message with what to do, and nothing is lost or changed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.installation import Installation, make_installation
+from tests.support.sites import differences
+
+FILES = {"index.php": "<?php echo 'shop';\n", "a/b.txt": "content\n"}
+
+
+def said(document: dict[str, dict[str, str]]) -> str:
+    error = document["error"]
+    assert error["hint"], "an error says what to do"
+    return f"{error['code']}: {error['message']}"
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "word"),
+    [
+        ("nobody.example.test", "domain.unknown", "nobody.example.test"),
+        ("../etc", "domain.bad_name", "path"),
+        ("a/b", "domain.bad_name", "path"),
+        ("shop.example.test\n", "domain.bad_name", "control"),
+        ("Shop.Example.Test", "domain.bad_name", "lower case"),
+    ],
+)
+@pytest.mark.parametrize("command", [("backup",), ("points",), ("analyze",), ("verify",), ("undo",)])
+def test_a_domain_that_is_none_is_refused(
+    installation: Installation, name: str, code: str, word: str, command: tuple[str, ...]
+) -> None:
+    refused = said(installation.smartbackup(*command, name, exit_code=2))
+    assert refused.startswith(code) and word in refused
+    assert not (installation.folder / "store").exists()
+
+
+def test_words_that_no_command_knows_exit_with_2(installation: Installation) -> None:
+    assert installation.run("backup").returncode == 2
+    assert installation.run("backup", "shop.example.test", "--type", "sideways").returncode == 2
+    assert installation.run("frobnicate").returncode == 2
+
+
+def test_a_missing_folder_is_said_and_its_points_stay(installation: Installation) -> None:
+    site = installation.add_site("shop.example.test", FILES)
+    made = installation.smartbackup("backup", "shop.example.test")
+    then = site.tree()
+    shutil.rmtree(site.root)
+    refused = said(installation.smartbackup("backup", "shop.example.test", exit_code=1))
+    assert refused.startswith("domain.missing_root")
+    [point] = installation.smartbackup("points", "shop.example.test")
+    assert point["point"] == made["point"]
+    installation.smartbackup("restore", "shop.example.test", "--point", made["point"], "--yes")
+    assert not differences(then, site.tree())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file that its tenant may not read")
+def test_an_unreadable_file_makes_the_point_partial_and_is_listed(installation: Installation) -> None:
+    site = installation.add_site("shop.example.test", FILES)
+    locked = site.write("locked.txt", "secret\n", mode=0o600)
+    os.chown(locked, 0, 0)
+    made = installation.smartbackup("backup", "shop.example.test", exit_code=3)
+    assert made["state"] == "partial"
+    assert [(row["path"], row["reason"]) for row in made["skipped"]] == [("locked.txt", "foreign_owner")]
+    assert made["file_count"] == 2
+    site.write("mine.txt", "mine\n", mode=0o000)
+    again = installation.smartbackup("backup", "shop.example.test", exit_code=3)
+    assert ("mine.txt", "unreadable") in [(row["path"], row["reason"]) for row in again["skipped"]]
+    assert installation.smartbackup("points", "shop.example.test")[0]["state"] == "partial"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small filesystem needs root")
+def test_a_full_disk_fails_the_job_and_the_last_good_point_stays(open_folder: Path) -> None:
+    store = open_folder / "small"
+    store.mkdir()
+    subprocess.run(["/usr/bin/mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", store], check=True)
+    try:
+        with make_installation({"BACKUP_ROOT": str(store / "store")}) as installation:
+            site = installation.add_site("shop.example.test", FILES)
+            good = installation.smartbackup("backup", "shop.example.test")
+            site.write("large.bin", os.urandom(4 * 1024 * 1024))
+            refused = said(installation.smartbackup("backup", "shop.example.test", exit_code=1))
+            assert refused.startswith("space.none")
+            assert [row["point"] for row in installation.points("shop.example.test")] == [good["point"]]
+            left = sorted(os.listdir(store / "store" / "shop.example.test"))
+            assert left == [good["archive"], good["archive"] + ".meta"]
+            installation.smartbackup("verify", "shop.example.test")
+            (site.root / "large.bin").unlink()
+            installation.smartbackup("backup", "shop.example.test")
+    finally:
+        subprocess.run(["/usr/bin/umount", store], check=True)
+
+
+def test_only_the_reserve_left_is_said_before_anything_is_written(open_folder: Path) -> None:
+    with make_installation({"RESERVE_MB": "9999999"}) as installation:
+        installation.add_site("shop.example.test", FILES)
+        refused = said(installation.smartbackup("backup", "shop.example.test", exit_code=1))
+        assert refused.startswith("space.none") and "reserve" in refused
+
+
+def test_a_restore_that_nobody_confirms_does_nothing(installation: Installation) -> None:
+    site = installation.add_site("shop.example.test", FILES)
+    installation.smartbackup("backup", "shop.example.test")
+    (site.root / "index.php").unlink()
+    before = site.tree()
+    refused = said(installation.smartbackup("restore", "shop.example.test", "--point", "latest", exit_code=2))
+    assert "--yes" in refused or "asked" in refused
+    planned = installation.smartbackup("restore", "shop.example.test", "--point", "latest", "--plan")
+    assert planned["plan"]["names"]["added"] == ["index.php"]
+    assert not differences(before, site.tree())
+
+
+@pytest.mark.parametrize("point", ["00000000000000000000000000000000", "nonsense", "../../etc/passwd"])
+def test_an_unknown_point_is_refused(installation: Installation, point: str) -> None:
+    installation.add_site("shop.example.test", FILES)
+    installation.smartbackup("backup", "shop.example.test")
+    refused = said(installation.smartbackup("restore", "shop.example.test", "--point", point, "--yes", exit_code=2))
+    assert refused.startswith("point.unknown")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("STATE_DIR", "relative/path"),
+        ("CONCURRENCY", "many"),
+        ("CONCURRENCY", "0"),
+        ("ACCESS_LOG", "/var/log/access.log"),
+        ("COMPRESSION", "lzma:9"),
+        ("TIMEZONE", "Mars/Olympus"),
+        ("PANEL", "nopanel"),
+        ("STATE_URL", "nosuchdatabase://"),
+        ("DATABASE_HOSTS", "a b c"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named(installation: Installation, variable: str, value: str) -> None:
+    installation.environment[f"SMARTBACKUP_{variable}"] = value
+    run = installation.run("domains", "--json")
+    assert run.returncode in (1, 2)
+    assert variable.lower() in run.stdout.decode().lower().replace("_url", "_url") or b"database" in run.stdout
+
+
+def test_a_configuration_file_is_read_and_its_mistakes_are_named(installation: Installation, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("undo_dayz = 3\n")
+    refused = installation.run("--config", str(config), "domains", "--json")
+    assert refused.returncode == 2 and b"undo_dayz" in refused.stdout
+    config.write_text("undo_days = 3\n")
+    found = installation.smartbackup("--config", str(config), "check", exit_code=1)
+    assert (found["settings"]["undo_days"], found["sources"]["undo_days"]) == ("3", "file")
+    missing = installation.run("--config", str(tmp_path / "none.toml"), "domains", "--json")
+    assert missing.returncode == 2 and b"none.toml" in missing.stdout
+
+
+def test_the_domains_root_that_is_gone_changes_nothing(installation: Installation) -> None:
+    installation.add_site("shop.example.test", FILES)
+    installation.smartbackup("backup", "shop.example.test")
+    os.rename(installation.domains_root, installation.folder / "unmounted")
+    refused = said(installation.smartbackup("reconcile", exit_code=1))
+    assert "cannot be read" in refused
+    os.rename(installation.folder / "unmounted", installation.domains_root)
+    assert [row["state"] for row in installation.smartbackup("domains")] == ["active"]
