@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,9 +53,15 @@ def _show(setup: Setup) -> None:
         f"  Password  {setup.admin_password() or '(its file is gone; `smartbackup account add admin` sets a new one)'}\n\n"
         f"  Domains   {setup.domains_root}\n"
         f"  Archives  {setup.backup_root}\n"
-        f"  Commands  {setup.command_line}\n"
-        f"  Stop      {TOP / 'installer' / 'quickstart'} --stop\n"
+        f"  Commands  {setup.command_line} --help\n"
+        f"  Stop      {_stop_command(setup.state)}\n"
     )
+
+
+def _stop_command(state: Path) -> str:
+    """Return what stops this installation, to be typed into a shell."""
+    elsewhere = [f"SMARTBACKUP_STATE_DIR={shlex.quote(str(state))}"] if state != TOP / ".state" else []
+    return " ".join([*elsewhere, shlex.quote(str(TOP / "installer" / "quickstart")), "--stop"])
 
 
 def _stop(state: Path) -> None:

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import pwd
+import shlex
 import socket
 import subprocess
 import sys
@@ -51,7 +52,8 @@ class Setup:
 
     @property
     def command_line(self) -> str:
-        return f"{SMARTBACKUP} --config {self.config} domains"
+        """Return how `smartbackup` is called for this installation, to be typed into a shell."""
+        return shlex.join([str(SMARTBACKUP), "--config", str(self.config)])
 
     @property
     def worker(self) -> Program:
@@ -116,7 +118,7 @@ class Setup:
     def smartbackup(self, *arguments: str) -> Any:
         """Run one command with --json and return its document. Raises Failed with its words when it fails."""
         run = subprocess.run(
-            [str(SMARTBACKUP), *arguments, "--json"],
+            [str(SMARTBACKUP), "--json", *arguments],
             env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import sys
+
 import click
 
 from smartbackup_panel import __version__
 from smartbackup_panel.commands import accounts, domains, points, restoring, schedules, service
 from smartbackup_panel.commands.session import Session
+from smartbackup_panel.core.errors import WrongUsage
+
+
+def main() -> None:
+    """Run one command. Wrong usage exits with 2; with --json its error is the JSON document."""
+    try:
+        program(standalone_mode=False)
+    except click.ClickException as wrong:
+        if "--json" in sys.argv:
+            error = {"code": WrongUsage.code, "message": wrong.format_message(), "hint": "smartbackup --help"}
+            click.echo(json.dumps({"error": error}))
+        else:
+            wrong.show()
+        sys.exit(WrongUsage.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Nothing more is done.", err=True)
+        sys.exit(1)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -14,7 +34,7 @@ from smartbackup_panel.commands.session import Session
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 @click.version_option(__version__, prog_name="smartbackup")
 @click.pass_context
-def main(context: click.Context, config: str | None, as_json: bool) -> None:
+def program(context: click.Context, config: str | None, as_json: bool) -> None:
     """Backups for web-hosting panels: open archives, instant files, restores with an undo."""
     context.obj = Session(config, as_json)
 
@@ -40,4 +60,4 @@ for added in (
     service.check,
     service.rebuild_catalog,
 ):
-    main.add_command(added)
+    program.add_command(added)

@@ -12,13 +12,14 @@ from types import FrameType
 from smartbackup_panel.bootstrap import Services
 from smartbackup_panel.core.errors import MissingDocumentRoot
 from smartbackup_panel.core.ports import JobEngine
-from smartbackup_panel.services import events, scheduling, upkeep
+from smartbackup_panel.services import events, restore_journal, scheduling, upkeep
 from smartbackup_panel.services.coverage import cover_new_domains
 from smartbackup_panel.services.domains import reconcile
 
 TICK_SECONDS = 0.5
 SCHEDULE_EVERY_SECONDS = 5.0
 HEARTBEAT_EVERY_SECONDS = 10.0
+UNDOS_EVERY_SECONDS = 3600.0
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,8 @@ class Worker:
             scheduling.enqueue_due(self.installation)
         if self._is_due("heartbeat", HEARTBEAT_EVERY_SECONDS):
             upkeep.say_alive(self.installation)
+        if self._is_due("undos", UNDOS_EVERY_SECONDS):
+            restore_journal.expire_undos(self.installation)
         self._hand_over(engine)
 
     def _look_around(self) -> None:

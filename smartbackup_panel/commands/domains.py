@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
 
 @click.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 @click.pass_context
-def domains(context: click.Context) -> None:
+def domains(context: click.Context, as_json: bool) -> None:
     """List the domains, or show one."""
+    context.obj.as_json |= as_json
     if context.invoked_subcommand is None:
-        context.invoke(list_domains)
+        context.invoke(list_domains, as_json=False)
 
 
 @domains.command("list")

@@ -205,15 +205,6 @@ class Agent:
         names, fds = _parts(point)
         return self._ask(messages.Verify(names, whole_chain), VerifySummary, fds, on_progress=on_progress)
 
-    def verify_unpublished(
-        self, sink: ArchiveSink, earlier: ArchiveSet | None = None, on_progress: OnProgress | None = None
-    ) -> VerifySummary:
-        """Read back an archive that `write` finished and nobody can see yet. `earlier` as it was given to `write`."""
-        names, fds = _parts(earlier)
-        with closing(sink.open_for_reading()) as own_fd:
-            request = messages.Verify([*names, sink.name], False)
-            return self._ask(request, VerifySummary, [*fds, own_fd], on_progress=on_progress)
-
     def inspect(self) -> dict[str, object]:
         """Return what `engine.applications.find_application` says of the folder, as a plain dict."""
         return self._ask(messages.Inspect(), dict[str, object])

@@ -12,9 +12,8 @@ import sys
 import msgspec
 
 from smartbackup_panel.core.errors import NoSpace, SmartBackupError
-from smartbackup_panel.core.tree import AgentPurpose
 from smartbackup_panel.engine import jail
-from smartbackup_panel.engine.agent_requests import AgentRequests, FindApplication
+from smartbackup_panel.engine.agent_requests import AgentRequests
 from smartbackup_panel.engine.channel import Channel, ChannelClosed, close_all
 from smartbackup_panel.engine.messages import Done, Failed, Request, Stop, decode_hello, decode_request
 
@@ -23,9 +22,8 @@ def main() -> int:
     """Serve one worker; return the exit code."""
     channel = Channel(socket.socket(fileno=int(sys.argv[1])))
     hello, (spool_fd,) = channel.receive(decode_hello)
-    find_application = _load_application_finder() if hello.purpose is AgentPurpose.READ else None
     jail.enter(hello.tenant, hello.purpose, hello.parent_pid)
-    requests = AgentRequests(hello, spool_fd, channel, find_application)
+    requests = AgentRequests(hello, spool_fd, channel)
     try:
         while True:
             request, fds = channel.receive(decode_request)
@@ -48,16 +46,6 @@ def _answer(requests: AgentRequests, request: Request, fds: list[int]) -> Done |
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         return Failed(NoSpace.code, f"no room left: {error.strerror}", NoSpace.default_hint)
-
-
-def _load_application_finder() -> FindApplication:
-    """Import the detection of applications, which brings a parser along, only where it may be asked for."""
-    try:
-        from smartbackup_panel.engine.applications import find_application
-    except ImportError:
-        return lambda _: {}
-
-    return find_application
 
 
 if __name__ == "__main__":

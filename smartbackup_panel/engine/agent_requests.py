@@ -22,6 +22,7 @@ from smartbackup_panel.core.tree import (
     VerifySummary,
 )
 from smartbackup_panel.engine import exchange, messages
+from smartbackup_panel.engine.applications import find_application
 from smartbackup_panel.engine.archive_reader import ArchiveSet, read_file
 from smartbackup_panel.engine.archive_writer import PointWriter, Written
 from smartbackup_panel.engine.changes import YOUNG_NS, compare
@@ -37,21 +38,16 @@ from smartbackup_panel.engine.spool import Spool
 from smartbackup_panel.engine.tree_reader import TreeReader
 from smartbackup_panel.engine.verify import verify_point
 
-FindApplication = Callable[[TreeReader], dict[str, object]]
-
 
 class AgentRequests:
     """Keeps what lives from one request to the next: the scan's list and its rules."""
 
-    def __init__(
-        self, hello: messages.Hello, spool_fd: int, channel: Channel, find_application: FindApplication | None
-    ) -> None:
+    def __init__(self, hello: messages.Hello, spool_fd: int, channel: Channel) -> None:
         self._root = hello.root
         self._allowed_uids = frozenset(hello.allowed_uids)
         self._tenant_uid = os.geteuid() if hello.tenant is None else hello.tenant.uid
         self._spool = Spool(spool_fd)
         self._channel = channel
-        self._find_application = find_application
         self._scanned: tuple[ScanRules, LinkCounts] | None = None
 
     def answer(self, request: messages.Request, fds: list[int]) -> object:
@@ -160,10 +156,8 @@ class AgentRequests:
             return verify_point(point, whole_chain=request.whole_chain, advanced=self._told("verify"))
 
     def _inspect(self) -> dict[str, object]:
-        if self._find_application is None:
-            raise ScanFailed("this agent was started for a restore, not for reading")
         with closing(self._open_root()) as root_fd, TreeReader(root_fd, self._allowed_uids) as reader:
-            return self._find_application(reader)
+            return find_application(reader)
 
     def _plan(self, request: messages.Plan, fds: list[int]) -> RestorePlan:
         root_fd = self._scan_live(request.options.scan)

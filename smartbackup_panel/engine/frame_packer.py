@@ -52,8 +52,9 @@ class FramePacker:
             self.end_frame()
 
     def _append(self, content: bytes) -> None:
-        self._waiting.append(content)
-        self._waiting_bytes += len(content)
+        if content:
+            self._waiting.append(content)
+            self._waiting_bytes += len(content)
 
     def add_small(self, header: bytes, content: bytes, padding: bytes) -> tuple[int, int]:
         """Append a whole member; return the place of its content."""

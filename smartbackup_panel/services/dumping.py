@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from smartbackup_panel.core.databases import DatabaseLogin, DumpRun
-from smartbackup_panel.core.errors import DatabaseRefused, DumpFailed
+from smartbackup_panel.core.errors import ArchiveMissing, DatabaseRefused, DumpFailed
 from smartbackup_panel.core.model import Domain, DumpFile, Progress
 from smartbackup_panel.core.tree import Codec, DumpPiece
 from smartbackup_panel.engine.archive_sink import ArchiveSink
-from smartbackup_panel.engine.dumps import verify_dump, write_dump
+from smartbackup_panel.engine.dumps import read_dump, verify_dump, write_dump
+from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import JobContext
 from smartbackup_panel.services.store import dump_name
 from smartbackup_panel.services.tenants import database_server
@@ -118,9 +120,30 @@ def _dump_one(
     made.is_partial |= bool(report.missing)
 
 
+def check_dump(installation: Installation, folder_fd: int, dump: DumpFile) -> None:
+    """Read back a dump of the store. Raises ArchiveMissing, ArchiveDamaged, ArchiveRefused."""
+    verify_dump(_open_dump(folder_fd, dump), dump.archive, installation.signing_key)
+
+
+def dump_bytes(installation: Installation, folder_fd: int, dump: DumpFile) -> Iterator[bytes]:
+    """Yield the SQL of a dump of the store, each part after its checksum."""
+    return read_dump(_open_dump(folder_fd, dump), dump.archive, installation.signing_key)
+
+
+def _open_dump(folder_fd: int, dump: DumpFile) -> int:
+    try:
+        return os.open(dump.archive, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)
+    except FileNotFoundError:
+        raise ArchiveMissing(f"the dump {dump.archive} is not in the store") from None
+
+
 def _pieces(context: JobContext, run: DumpRun) -> Iterator[DumpPiece]:
-    done = 0
-    for piece in run.pieces():
+    """Yield the pieces as the archive wants them: a section's name where it begins, then None."""
+    done, current = 0, ""
+    for count, piece in enumerate(run.pieces()):
         done += len(piece.chunk)
         context.progress(Progress("dumping", done_bytes=done))
-        yield DumpPiece(piece.section, piece.chunk)
+        between = current if current.startswith("sql:") else f"sql:{count}"
+        name = piece.section or between
+        yield DumpPiece(name if name != current else None, piece.chunk)
+        current = name

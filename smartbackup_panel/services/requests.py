@@ -79,7 +79,9 @@ class Requests:
             if plan.kind is not JobKind.PLAN or plan.state is not JobState.DONE or plan.domain_id is None:
                 raise WrongUsage("this plan is not computed yet", hint="Wait until the plan is shown, then confirm it.")
             if plan.finished_at is not None and self.installation.clock.now() - plan.finished_at > PLAN_HOLDS:
-                raise WrongUsage("this plan is an hour old; the site may have changed since", hint="Make the plan again.")
+                raise WrongUsage(
+                    "this plan is an hour old; the site may have changed since", hint="Make the plan again."
+                )
             domain = domain_by_id(tx, actor, plan.domain_id)
         if plan.params["exact"] and plan.params["files"] and typed_name != domain.name:
             raise WrongUsage(

@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from smartbackup_panel.adapters.db import jobs, people
+from smartbackup_panel.adapters.db import domains, jobs, people
 from smartbackup_panel.adapters.locks import is_locked, try_lock
 from smartbackup_panel.core.errors import WorkerUnavailable
-from smartbackup_panel.core.model import Job, JobState
+from smartbackup_panel.core.model import PANEL, Job, JobState
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import fail_orphans
-from smartbackup_panel.services.restore import recover
+from smartbackup_panel.services.restore_journal import recover
+from smartbackup_panel.services.store import remove_leftovers
 
 WORKER = "worker"
 
@@ -36,9 +37,18 @@ def worker_runs(installation: Installation) -> bool:
 
 
 def clean_up(installation: Installation) -> list[str]:
-    """Finish or roll back what was cut off, and return the ids of jobs whose command died."""
+    """Finish or roll back what was cut off, remove what it left in the store, and return the ids of jobs whose command died."""
     dead = fail_orphans(installation)
     recover(installation)
+    with installation.state.read() as tx:
+        known = domains.list_domains(tx, PANEL, with_deleted=True)
+    for domain in known:
+        lock = try_lock(installation.domain_lock(domain.id))
+        if lock is not None:
+            try:
+                remove_leftovers(installation, domain)
+            finally:
+                os.close(lock)
     return dead
 
 

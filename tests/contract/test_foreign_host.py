@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from flask_wtf.csrf import CSRFError  # type: ignore[import-untyped]  # flask-wt
 
 from smartbackup_panel import plugin
 from smartbackup_panel.core.model import Actor, Role
-from tests.support.fake_services import BOBS, SHOP, FakeServices, sample_services
+from tests.support.fake_services import BOBS, CUSTOMER_ALICE, SHOP, FakeServices, sample_services
 from tests.support.pages import Visitor, page_settings
 
 BASE = """<!doctype html><html lang="en"><head><title>{% block title %}Panel{% endblock %} | Foreign Panel</title>
@@ -274,7 +274,7 @@ def test_a_panel_can_name_the_actor_the_login_and_the_policy_itself(tmp_path: Pa
     answer = somebody.get("/sb/jobs")
     assert answer.headers["Content-Security-Policy"] == "default-src 'self'"
     assert "htmx" not in answer.text
-    job = services.requests.backup(replace(actors[0]), SHOP)
+    job = services.requests.backup(CUSTOMER_ALICE, SHOP)
     running = somebody.get(f"/sb/jobs/{job.id}")
     assert running.headers["Refresh"] == "1"
     assert "hx-" not in running.text

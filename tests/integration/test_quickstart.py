@@ -88,7 +88,18 @@ def test_one_command_shows_protected_domains_and_a_second_one_changes_nothing(ne
     assert newcomer.points() == points
     assert tree_of(newcomer.state / "domains") == sites
 
-    stopped = newcomer.quickstart("--stop")
+    listing = subprocess.run(
+        ["/bin/sh", "-c", _shown(second.stdout, "Commands").replace("--help", "domains list")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "php.example.test" in listing.stdout
+
+    stopped = subprocess.run(
+        ["/bin/sh", "-c", _shown(second.stdout, "Stop")], capture_output=True, text=True, timeout=60, check=False
+    )
     assert (stopped.returncode, stopped.stdout) == (0, "Stopped: web, worker.\n")
     assert newcomer.pids() == (None, None)
     assert newcomer.quickstart("--stop").stdout == "Nothing was running.\n"

@@ -182,8 +182,8 @@ class World:
         if job.state.has_ended:
             return job
         phases = {
-            JobKind.BACKUP: ("reading the site", "dumping", "writing", "verifying"),
-            JobKind.RESTORE: ("verifying", "comparing", "staging", "loading", "swapping"),
+            JobKind.BACKUP: ("reading the site", "verifying"),
+            JobKind.RESTORE: ("comparing", "swapping"),
             JobKind.UNDO: ("swapping",),
             JobKind.PLAN: ("comparing",),
         }.get(job.kind, ("verifying",))

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from smartbackup_panel.cli import main
+from smartbackup_panel.cli import program
 from smartbackup_panel.core.errors import SmartBackupError, all_errors
 from smartbackup_panel.settings import SettingDoc, table
 
@@ -40,7 +40,7 @@ def test_error_codes_are_unique() -> None:
     assert len(codes) == len(set(codes))
 
 
-@pytest.mark.parametrize("name", commands(main))
+@pytest.mark.parametrize("name", commands(program))
 def test_every_command_is_in_the_readme(name: str) -> None:
     group, _, action = name.partition(" ")
     section = README.split("## Commands")[1].split("## Errors")[0]

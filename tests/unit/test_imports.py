@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "standalone": {"core", "services", "web", "settings", "resources", "bootstrap", "plugin"},
     "worker": {"core", "services", "settings", "bootstrap"},
     "commands": {"core", "engine", "services", "settings", "bootstrap", "worker", "standalone"},
-    "cli": {"commands"},
+    "cli": {"commands", "core"},
 }
 
 FORBIDDEN_MODULES = {"pickle", "marshal", "shelve", "dill", "glob"}

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 import pymysql
 
-from smartbackup_panel.adapters.databases.client import dump_options, find_dump_program, known_options, login_file
+from smartbackup_panel.adapters.databases.client import dump_options, find_dump_program, login_file
 from smartbackup_panel.adapters.databases.connection import Session, connection_error, error_facts, is_lost, quoted
 from smartbackup_panel.adapters.databases.grammar import DumpGrammar, count_rows
 from smartbackup_panel.adapters.databases.probe import Inventory, is_transactional, take_inventory
@@ -89,26 +89,25 @@ class MariaDBDump:
                 programs = self._read_programs(session, inventory)
                 self._warn_about(session, inventory)
                 packet_bytes = int(session.value("SELECT @@max_allowed_packet"))
-                damaged = list(self._damaged_tables(session, inventory))
+                empty = list(self._tables_without_rows(session, inventory, programs))
         except pymysql.err.MySQLError as error:
             raise connection_error(self._login, error) from None
-        if inventory.listing.tables or inventory.listing.sequences:
-            yield from self._client_pieces(inventory, programs, damaged)
+        names = [name for name in inventory.listing.table_names() if self._policy.keeps_rows(name)]
+        names = [*inventory.listing.sequences, *names]
+        if names:
+            yield from self._client_pieces(names, programs, empty)
         else:
             yield DumpPiece(None, _EMPTY_HEAD)
-            yield from self._program_pieces(programs, damaged)
+            yield from self._program_pieces(programs, empty)
             yield DumpPiece(None, END_MARKER + b"\n")
         self._compare(inventory)
         self._warn_about_rows(packet_bytes)
         self._report = self._finished(inventory, programs, started_at)
 
-    def _client_pieces(
-        self, inventory: Inventory, programs: list[Program], damaged: list[DumpPiece]
-    ) -> Iterator[DumpPiece]:
+    def _client_pieces(self, names: list[str], programs: list[Program], empty: list[DumpPiece]) -> Iterator[DumpPiece]:
         program = find_dump_program()
-        names = [*inventory.listing.sequences, *inventory.listing.table_names()]
         with login_file(self._login, self._address, self._account) as secret:
-            options = [f"--defaults-file={secret.path}", *dump_options(program), *self._left_out(program, names)]
+            options = [f"--defaults-file={secret.path}", *dump_options(program)]
             with start(
                 program,
                 options,
@@ -118,7 +117,7 @@ class MariaDBDump:
                 secret=secret,
             ) as child:
                 reader = StatementReader(child.chunks(), DumpFailed, _WIDEST_PACKET)
-                yield from self._sections(self._whole(reader, child), programs, damaged)
+                yield from self._sections(self._whole(reader, child), programs, empty)
                 self._check_end(child, reader.tail)
                 yield DumpPiece(None, reader.tail)
 
@@ -133,7 +132,7 @@ class MariaDBDump:
             raise
 
     def _sections(
-        self, statements: Iterator[Statement], programs: list[Program], damaged: list[DumpPiece]
+        self, statements: Iterator[Statement], programs: list[Program], empty: list[DumpPiece]
     ) -> Iterator[DumpPiece]:
         section: str | None = None
         triggers: dict[str, list[Program]] = defaultdict(list)
@@ -146,7 +145,7 @@ class MariaDBDump:
                 yield from self._trigger_pieces(section, triggers)
                 section = None if match is None else self._begin(match)
             if statement.text == _TAIL:
-                yield from self._program_pieces(programs, damaged)
+                yield from self._program_pieces(programs, empty)
             self._count(section, statement)
             yield DumpPiece(section, statement.raw)
 
@@ -178,8 +177,8 @@ class MariaDBDump:
         for program in triggers.get(section or "", ()):
             yield DumpPiece(section, dump_program(program))
 
-    def _program_pieces(self, programs: list[Program], damaged: list[DumpPiece]) -> Iterator[DumpPiece]:
-        yield from damaged
+    def _program_pieces(self, programs: list[Program], empty: list[DumpPiece]) -> Iterator[DumpPiece]:
+        yield from empty
         for program in in_creation_order([p for p in programs if p.kind in (Kind.FUNCTION, Kind.PROCEDURE)]):
             yield DumpPiece("routines", dump_program(program))
         for program in in_creation_order([p for p in programs if p.kind is Kind.VIEW]):
@@ -187,13 +186,6 @@ class MariaDBDump:
         for program in programs:
             if program.kind is Kind.EVENT:
                 yield DumpPiece("events", dump_program(program))
-
-    def _left_out(self, program: str, names: list[str]) -> list[str]:
-        """Tables whose rows the policy leaves out; a client that cannot do that keeps them, which loses nothing."""
-        if "ignore-table-data" not in known_options(program):
-            return []
-        chosen = [name for name in names if not self._policy.keeps_rows(name)]
-        return [f"--ignore-table-data={self._login.name}.{name}" for name in chosen]
 
     def _read_programs(self, session: Session, inventory: Inventory) -> list[Program]:
         wanted = [(Kind.VIEW, name, "") for name in inventory.listing.views]
@@ -224,21 +216,29 @@ class MariaDBDump:
             self._tally.missing.append(f"view {program.name}")
             self._tally.warnings.append(f"The view {program.name} does not work; its definition is kept: {reason}.")
 
-    def _damaged_tables(self, session: Session, inventory: Inventory) -> Iterator[DumpPiece]:
-        """The definitions, without rows, of tables that cannot be read."""
-        for name, reason in inventory.listing.unreadable.items():
+    def _tables_without_rows(
+        self, session: Session, inventory: Inventory, programs: list[Program]
+    ) -> Iterator[DumpPiece]:
+        """The definitions of tables whose rows the policy leaves out or that cannot be read, with their triggers."""
+        unreadable = inventory.listing.unreadable
+        for name, reason in unreadable.items():
             self._tally.missing.append(f"table {name}")
             self._tally.warnings.append(f"The rows of the table {name} are not in the dump: {reason}.")
+        left_out = [name for name in inventory.listing.table_names() if not self._policy.keeps_rows(name)]
+        for name in sorted({*unreadable, *left_out}):
             try:
                 text = session.named_row(f"SHOW CREATE TABLE {quoted(name)}")["Create Table"]
             except pymysql.err.MySQLError as error:
-                if is_lost(error):
+                if is_lost(error) or name not in unreadable:
                     raise
                 continue
-            self._tally.rows[name] = 0
             sql = f"\nDROP TABLE IF EXISTS {quoted(name)};\n{text};\n".encode()
+            self._tally.rows[name] = 0
             self._tally.sizes[name] = len(sql)
             yield DumpPiece(f"table:{name}", sql)
+            for program in programs:
+                if program.kind is Kind.TRIGGER and program.table == name:
+                    yield DumpPiece(f"table:{name}", dump_program(program))
 
     def _warn_about(self, session: Session, inventory: Inventory) -> None:
         plain = [table.name for table in inventory.listing.tables if not is_transactional(table)]

@@ -14,8 +14,10 @@
   const offline = root.querySelector(".sb-offline");
   const showOffline = (isLost) => { if (offline) offline.hidden = !isLost; };
   document.addEventListener("htmx:error", () => showOffline(true));
-  document.addEventListener("htmx:response:error", () => showOffline(true));
-  document.addEventListener("htmx:after:swap", () => showOffline(false));
+  document.addEventListener("htmx:after:request", (event) => {
+    const response = event.detail.ctx.response;
+    if (response) showOffline(response.status >= 500);
+  });
 
   root.addEventListener("change", (event) => {
     const form = event.target.closest("form[data-sb-submit-on-change]");

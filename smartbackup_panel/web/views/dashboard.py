@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 from smartbackup_panel.web.mount import actor, services, show
 
 PAGE_SIZE = 100
-REFRESH_SECONDS = 10
+REFRESH_SECONDS = 15
 ORDERS = {
     "problems": "Problems first",
     "name": "Name",

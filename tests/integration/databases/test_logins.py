@@ -25,7 +25,7 @@ def test_a_wrong_password_is_refused_with_a_clear_sentence(alice: Tenant) -> Non
     wrong = replace(alice.login, password="wrong-secret")
     with pytest.raises(DatabaseRefused, match=f"does not let {alice.login.user} into {alice.login.name}") as refusal:
         list(alice.adapter.dump(wrong).pieces())
-    assert "wrong-secret" not in f"{refusal.value.message} {refusal.value.hint} {refusal.getrepr()}"
+    assert "wrong-secret" not in f"{refusal.value!r} {refusal.value.hint} {refusal.value.__cause__!r}"
 
 
 def test_a_database_of_another_tenant_is_refused(alice: Tenant, bob: Tenant) -> None:
@@ -44,7 +44,8 @@ def test_a_server_that_is_not_there_is_a_failed_dump(alice: Tenant, mariadb_serv
 def test_tcp_works_like_the_socket(alice: Tenant, mariadb_server: MariaDB) -> None:
     alice.sql(*WORDPRESS)
     run = alice.adapter.dump(replace(alice.login, host="127.0.0.1", port=mariadb_server.port))
-    assert b"".join(piece.chunk for piece in run.pieces()) == alice.dump()[0]
+    over_tcp = b"".join(piece.chunk for piece in run.pieces())
+    assert over_tcp.replace(b"-- Host: 127.0.0.1", b"-- Host: localhost") == alice.dump()[0]
 
 
 def test_root_of_the_machine_is_nobody_to_the_database(alice: Tenant, mariadb_server: MariaDB) -> None:

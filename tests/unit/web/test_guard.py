@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
-from flask import Flask
+from flask import Flask, g
 from werkzeug.routing import Rule
 
+from smartbackup_panel.core.model import Actor, Role
+from smartbackup_panel.web.actors import actor_of_current_user
 from smartbackup_panel.web.limits import RateLimit
 from smartbackup_panel.web.mount import EXTENSION, Mount
 from tests.support.fake_services import (
@@ -112,8 +115,42 @@ def test_getting_a_page_changes_nothing(app: Flask, ids: dict[str, str], service
 
 
 @pytest.mark.parametrize("name", ["../etc", "A" * 32, "0" * 31, "0" * 33, "0" * 31 + "g", "%2e%2e%2f", "1"])
-def test_anything_but_an_id_is_no_address(app: Flask, name: str) -> None:
+def test_anything_but_an_id_is_no_address_and_reaches_no_service(
+    app: Flask, services: FakeServices, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(type(services.queries), "domain_page", lambda *told: asked.append(told))
     assert visitor(app, ROSA).get(f"/domains/{name}").status_code == 404
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("told", "role"),
+    [
+        ({"role": "admin"}, Role.ADMIN),
+        ({"is_admin": True}, Role.ADMIN),
+        ({"is_admin": lambda: True}, Role.ADMIN),
+        ({"is_admin": lambda: False}, Role.CUSTOMER),
+        ({"is_admin": "no"}, Role.CUSTOMER),
+        ({"role": "administrator"}, Role.CUSTOMER),
+        ({}, Role.CUSTOMER),
+    ],
+)
+def test_a_panels_account_is_an_admin_only_where_it_says_so_plainly(
+    app: Flask, told: dict[str, object], role: Role
+) -> None:
+    user = SimpleNamespace(is_authenticated=True, is_active=True, get_id=lambda: "8", **told)
+    with app.test_request_context():
+        g._login_user = user
+        assert actor_of_current_user() == Actor("8", role, None)
+
+
+@pytest.mark.parametrize("told", [{"is_authenticated": False}, {"is_active": False}])
+def test_an_account_that_is_not_logged_in_or_locked_is_nobody(app: Flask, told: dict[str, bool]) -> None:
+    user = SimpleNamespace(**({"is_authenticated": True, "is_active": True, "role": "admin"} | told))
+    with app.test_request_context():
+        g._login_user = user
+        assert actor_of_current_user() is None
 
 
 BACK_UP = f"/domains/{SHOP}/backup"
