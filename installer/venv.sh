@@ -73,10 +73,11 @@ find_pip_wheel() {
     compgen -G "$wheels/pip-*.whl" | tail -n 1
 }
 
-# install_project VENV EXTRAS: installs this checkout (editable) with its extras ('' or '[test]') when pyproject.toml changed.
+# install_project VENV EXTRAS: installs this checkout (editable) with its extras ('' or '[test]') when pyproject.toml changed,
+# or when the checkout was moved: its old place would be run otherwise.
 install_project() {
     local venv=$1 extras=$2 now stamp
-    now=$(sha256sum <pyproject.toml)
+    now="$PWD $(sha256sum <pyproject.toml)"
     # What the tests need includes what the product needs.
     for stamp in "$venv/installed$extras" "$venv/installed[test]"; do
         [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$now" ] && return
@@ -84,4 +85,11 @@ install_project() {
     say "Installing the Python packages into $venv"
     "$venv/bin/python" -m pip install -q --disable-pip-version-check --editable ".$extras" >&2 || return
     printf '%s\n' "$now" >"$venv/installed$extras"
+}
+
+# set_up_venv VENV EXTRAS: make_venv and install_project, one caller at a time (the lock is pyproject.toml itself).
+set_up_venv() {
+    {
+        flock 9 && make_venv "$1" 9<&- && install_project "$1" "$2" 9<&-
+    } 9<pyproject.toml
 }

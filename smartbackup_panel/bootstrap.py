@@ -23,7 +23,7 @@ from smartbackup_panel.services.accounts import Accounts
 from smartbackup_panel.services.analysis import analyse
 from smartbackup_panel.services.backup import back_up
 from smartbackup_panel.services.installation import Installation
-from smartbackup_panel.services.jobs import Runner
+from smartbackup_panel.services.jobs import Runner, this_process
 from smartbackup_panel.services.queries import Queries
 from smartbackup_panel.services.requests import Requests
 from smartbackup_panel.services.restore import restore, undo
@@ -58,7 +58,7 @@ class Services:
 
     def runner(self, name: str | None = None) -> Runner:
         """Return what runs jobs here; `name` is the worker's, without it this process's."""
-        return Runner(self.installation, USE_CASES, **({"name": name} if name else {}))
+        return Runner(self.installation, USE_CASES, name=name or this_process())
 
     def job_engine(self) -> JobEngine:
         """Return the durable engine of the worker (imported here: it is large)."""
@@ -71,6 +71,7 @@ class Services:
 def open_services(settings: Settings) -> Services:
     """Return the services of an installation; its state is made where it is not there yet. Safe between threads."""
     _make_folder(settings.state_dir)
+    _make_folder(settings.spool_dir)
     installation = Installation(
         settings=settings,
         state=open_state(settings.state_url),
@@ -95,7 +96,7 @@ def _make_folder(path: str) -> None:
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)
     except OSError as wrong:
-        raise StateUnavailable(f"the state folder {path} cannot be made: {wrong.strerror}") from wrong
+        raise StateUnavailable(f"the folder {path} cannot be made: {wrong.strerror}") from wrong
 
 
 def _secret(settings: Settings, name: str) -> bytes:

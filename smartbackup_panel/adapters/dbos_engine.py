@@ -102,5 +102,5 @@ def _refuse_pickle() -> None:
     def refuse(*_arguments: Any) -> NoReturn:  # Any: replaces methods of another library
         raise TypeError("pickled values are refused")
 
-    DefaultSerializer.serialize = refuse  # type: ignore[method-assign]  # that is the point
-    DefaultSerializer.deserialize = refuse  # type: ignore[method-assign]
+    DefaultSerializer.serialize = refuse  # type: ignore[method-assign,assignment]  # that is the point
+    DefaultSerializer.deserialize = refuse  # type: ignore[method-assign,assignment]

@@ -134,7 +134,8 @@ def _copy_content(source: int, target: int) -> os.stat_result:
             if error.errno not in (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS):
                 raise
         os.ftruncate(target, 0)
-        for start, length in find_segments(source, found) or [(0, found.st_size)]:
+        segments = find_segments(source, found)
+        for start, length in [(0, found.st_size)] if segments is None else segments:
             _copy_range(source, target, start, length)
         os.ftruncate(target, found.st_size)
         after = os.fstat(source)

@@ -40,11 +40,14 @@ class Member:
     is_stable: bool
 
     @property
+    def places(self) -> list[tuple[int, int]]:
+        """Where the file has data, as (start, length)."""
+        return [(0, self.found.st_size)] if self.segments is None else self.segments
+
+    @property
     def data_bytes(self) -> int:
         """How many bytes are stored, without holes."""
-        if self.segments is None:
-            return self.found.st_size
-        return sum(length for _, length in self.segments)
+        return sum(length for _, length in self.places)
 
 
 class MemberReader:
@@ -112,7 +115,7 @@ class MemberReader:
 
     def pieces(self, fd: int, member: Member, piece_bytes: int) -> Iterator[bytes]:
         """Yield exactly `member.data_bytes` bytes: cut where the file has grown, zeros where it has shrunk."""
-        for start, length in member.segments or [(0, member.found.st_size)]:
+        for start, length in member.places:
             at, end = start, start + length
             while at < end:
                 wanted = min(piece_bytes, end - at)

@@ -81,8 +81,8 @@ class Runner:
 
     installation: Installation
     use_cases: Mapping[JobKind, UseCase]
+    name: str
     whole_cases: Mapping[JobKind, WholeCase] = field(default_factory=dict)
-    name: str = field(default_factory=lambda: f"pid:{os.getpid()}:{_start_time(os.getpid())}")
 
     def run(self, job_id: str, watch: Callable[[Job, Progress], None] | None = None) -> Job:
         """Run a job to its end and return it as it ended; an error is recorded, not raised. Once ended, nothing happens."""
@@ -143,6 +143,11 @@ class Runner:
     ) -> None:
         with self.installation.state.write() as tx:
             jobs.finish(tx, job_id, state, self.installation.clock.now(), result, error)
+
+
+def this_process() -> str:
+    """Return the runner's name of a command: its process, which others can tell from a later one of the same id."""
+    return f"pid:{os.getpid()}:{_start_time(os.getpid())}"
 
 
 def fail_orphans(installation: Installation) -> list[str]:

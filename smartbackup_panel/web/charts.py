@@ -37,12 +37,13 @@ class NightBar:
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """The runs of the next 24 hours. `hours` are the axis marks as (x, "03"); `total` counts all runs."""
+    """The runs of the next 24 hours. `hours` are the axis marks as (x, "03"); `next_at` is the first run, whenever it is."""
 
     bars: tuple[NightBar, ...]
     hours: tuple[tuple[float, str], ...]
     total: int
     busiest: NightBar | None
+    next_at: datetime | None
 
 
 def night(runs: Iterable[datetime], now: datetime, zone: tzinfo) -> Night:
@@ -50,7 +51,8 @@ def night(runs: Iterable[datetime], now: datetime, zone: tzinfo) -> Night:
     begin = now.astimezone(zone).replace(minute=0, second=0, microsecond=0)
     slot_seconds = 86_400 / NIGHT_SLOTS
     counts = [0] * NIGHT_SLOTS
-    for run in runs:
+    every = sorted(runs)
+    for run in every:
         slot = int((run - begin).total_seconds() // slot_seconds)
         if 0 <= slot < NIGHT_SLOTS:
             counts[slot] += 1
@@ -59,7 +61,7 @@ def night(runs: Iterable[datetime], now: datetime, zone: tzinfo) -> Night:
         (NIGHT_WIDTH * hour / 24, (begin + timedelta(hours=hour)).astimezone(zone).strftime("%H"))
         for hour in range(0, 24, 3)
     )
-    return Night(bars, hours, sum(counts), max(bars, key=lambda bar: bar.count, default=None))
+    return Night(bars, hours, sum(counts), max(bars, key=lambda bar: bar.count, default=None), next(iter(every), None))
 
 
 def _night_bars(counts: Sequence[int], begin: datetime, slot_seconds: float) -> tuple[NightBar, ...]:
@@ -82,8 +84,11 @@ class DayCell:
     look: str
 
 
-def day_cells(points: Iterable[Point], now: datetime, zone: tzinfo, days: int = 28) -> tuple[DayCell, ...]:
-    """Return the last `days` days, oldest first; `look` is none, good, partial or damaged (the best point of the day)."""
+def day_cells(points: Sequence[Point], now: datetime, zone: tzinfo, most_days: int = 28) -> tuple[DayCell, ...]:
+    """Return the last days, oldest first; `look` is none, good, partial or damaged (the best point of the day).
+
+    A week at least, `most_days` at most, and no further back than the oldest point.
+    """
     rank = {PointState.DAMAGED: 1, PointState.PARTIAL: 2, PointState.GOOD: 3}
     best: dict[object, PointState] = {}
     numbers: dict[object, int] = {}
@@ -93,6 +98,8 @@ def day_cells(points: Iterable[Point], now: datetime, zone: tzinfo, days: int = 
         if date not in best or rank[point.state] > rank[best[date]]:
             best[date] = point.state
     today = now.astimezone(zone)
+    oldest = min((point.created_at for point in points), default=now).astimezone(zone)
+    days = min(most_days, max(7, (today.date() - oldest.date()).days + 1))
     cells = []
     for back in range(days - 1, -1, -1):
         at = today - timedelta(days=back)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 import subprocess
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ from playwright.sync_api import Page, expect
 from tests.support.browser import SCREENSHOTS, open_page
 from tests.support.installation import Installation, make_installation
 from tests.support.mariadb import MariaDB
-from tests.support.sites import BOB, Entry, differences, tree_of
+from tests.support.sites import ALICE, BOB, Entry, differences, tree_of
 from tests.support.wordpress import WordPress, make_wordpress
 
 DOMAIN = "shop.example.test"
@@ -55,12 +57,11 @@ class Walk:
         self.page.goto(self.installation.url)
         self.page.get_by_role("link", name=DOMAIN).first.click()
 
-    def restore(self, number_from_oldest: int, name: str) -> None:
+    def restore(self, point: str, name: str) -> None:
         """Put the site back exactly to one of its points, as its owner does."""
         self.open_domain()
         self.picture(f"{name}-domain")
-        moments = self.page.get_by_role("link", name=re.compile("^Restore"))
-        moments.nth(moments.count() - 1 - number_from_oldest).click()
+        self.page.locator(f"#point-{point}").get_by_role("link", name=re.compile("^Restore")).click()
         self.page.get_by_label("Exactly as it was").check()
         self.page.get_by_role("button", name="Show what would change").click()
         confirm = self.page.get_by_role("button", name=re.compile("^Put back"))
@@ -70,13 +71,14 @@ class Walk:
         self.page.get_by_label(re.compile("^Type")).fill(DOMAIN)
         confirm.click()
         self.page.reload()
-        expect(self.page.get_by_role("button", name=re.compile("^Undo")).first).to_be_visible(timeout=90_000)
+        expect(self.page.get_by_text("Undo this restore").first).to_be_visible(timeout=90_000)
         self.picture(f"{name}-done")
 
     def undo(self) -> None:
         """Take the last restore back."""
-        self.page.get_by_role("button", name=re.compile("^Undo")).first.click()
-        expect(self.page.get_by_text(re.compile("is back"))).to_be_visible(timeout=60_000)
+        self.page.get_by_text("Undo this restore").first.click()
+        self.page.get_by_role("button", name=re.compile("^Bring back")).first.click()
+        expect(self.page.get_by_role("heading", name="The restore was undone")).to_be_visible(timeout=60_000)
         self.picture("undone")
 
 
@@ -86,6 +88,7 @@ def walk(wordpress_package: Path, mariadb_server: MariaDB) -> Iterator[Walk]:
     with make_installation(settings) as installation:
         installation.start_worker()
         installation.start_web()
+        installation.wait_for_worker()
         log = installation.folder / "php.log"
         with (
             make_wordpress(wordpress_package, installation.domains_root, DOMAIN, mariadb_server, log=log) as shop,
@@ -96,8 +99,7 @@ def walk(wordpress_package: Path, mariadb_server: MariaDB) -> Iterator[Walk]:
 
 def test_a_wrecked_wordpress_is_put_back_by_its_owner_in_a_browser(walk: Walk, tmp_path: Path) -> None:
     installation, shop, page = walk.installation, walk.shop, walk.page
-    installation.smartbackup("reconcile")
-    owner = installation.smartbackup("domains", "show", DOMAIN)["owner"]
+    owner = str(ALICE.uid) if os.geteuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
     installation.smartbackup("account", "add", "alice", "--owner", owner, words=f"{PASSWORD}\n")
     installation.add_site("other.example.test", {"index.html": "<h1>Bob's</h1>"}, tenant=BOB)
 
@@ -136,7 +138,7 @@ def test_a_wrecked_wordpress_is_put_back_by_its_owner_in_a_browser(walk: Walk, t
     for unseen in (other, "0" * 32):
         assert page.request.get(page.url.replace(mine, unseen)).status == 404
 
-    walk.restore(0, "first")
+    walk.restore(point["point"], "first")
     walk.assert_is(first)
     home = shop.home()
     assert (home.status, home.title) == (200, "Alice's Shop")
@@ -146,7 +148,7 @@ def test_a_wrecked_wordpress_is_put_back_by_its_owner_in_a_browser(walk: Walk, t
     walk.assert_is(wreck)
     assert shop.home().body == b"hacked"
 
-    walk.restore(1, "second")
+    walk.restore(made["point"], "second")
     walk.assert_is(second)
     home = shop.home()
     assert (home.status, home.title) == (200, "Alice's Shop")

@@ -194,11 +194,13 @@ def test_secrets_of_the_panel_never_reach_the_spool(spool: Path) -> None:
     assert CANARY not in "".join(file.read_text() + file.name for file in spool.iterdir())
 
 
-def test_a_missing_spool_is_no_error(tmp_path: Path) -> None:
-    assert call("domain-created", "shop.example.test", spool=tmp_path / "nowhere") == 0
+def test_a_missing_spool_is_made_and_where_it_cannot_be_that_is_no_error(tmp_path: Path) -> None:
+    assert call("domain-created", "shop.example.test", spool=tmp_path / "new") == 0
+    assert len(list((tmp_path / "new").iterdir())) == 1
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
     (tmp_path / "file").write_bytes(b"")
     assert call("domain-created", "shop.example.test", spool=tmp_path / "file") == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "new"]
 
 
 @pytest.mark.parametrize("restore_signals", [False, True], ids=["write fails", "writer is killed"])

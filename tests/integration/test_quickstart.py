@@ -41,6 +41,19 @@ class Newcomer:
             check=False,
         )
 
+    def quickstart_twice_at_once(self) -> tuple[str, str]:
+        """Return what both said, the one that started the programs first."""
+        both = [
+            subprocess.Popen(
+                [str(QUICKSTART)], env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+            for _ in range(2)
+        ]
+        said = [process.communicate(timeout=200)[0] for process in both]
+        assert [process.returncode for process in both] == [0, 0], said
+        first, other = sorted(said, key=lambda words: words.startswith("Smart Backup is already"))
+        return first, other
+
     def setup(self) -> Any:
         return prepare(self.state, self.environment)
 
@@ -61,15 +74,18 @@ def newcomer(open_folder: Path) -> Iterator[Newcomer]:
 
 
 def test_one_command_shows_protected_domains_and_a_second_one_changes_nothing(newcomer: Newcomer) -> None:
-    first = newcomer.quickstart()
-    assert first.returncode == 0, first.stdout + first.stderr
-    assert "Smart Backup is running." in first.stdout
-    address, password = _shown(first.stdout, "Address"), _shown(first.stdout, "Password")
+    # An impatient newcomer calls it twice at once; one call does it, the other finds it done.
+    first, other = newcomer.quickstart_twice_at_once()
+    assert [words.splitlines()[0] for words in (first, other)] == [
+        "Smart Backup is running.",
+        "Smart Backup is already running.",
+    ]
+    address, password = _shown(first, "Address"), _shown(first, "Password")
+    assert (_shown(other, "Address"), _shown(other, "Password")) == (address, password)
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", address)
     assert len(password) >= 12
     assert Browser(address).get("/").status == 200
-    secret = (newcomer.state / "admin-password").stat()
-    assert stat.S_IMODE(secret.st_mode) == 0o600
+    assert stat.S_IMODE((newcomer.state / "admin-password").stat().st_mode) == 0o600
     assert stat.S_IMODE(newcomer.state.stat().st_mode) == 0o700
     pids, points = newcomer.pids(), newcomer.points()
     assert None not in pids
@@ -156,20 +172,6 @@ def test_the_choices_of_the_first_time_are_kept(open_folder: Path) -> None:
         {"SMARTBACKUP_CONFIG": str(state / "config.toml")},
     )
     assert tomllib.loads((state / "config.toml").read_text())["state_dir"] == str(state)
-
-
-def test_two_at_once_start_one_installation(newcomer: Newcomer) -> None:
-    command = [str(QUICKSTART)]
-    both = [
-        subprocess.Popen(command, env=newcomer.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for _ in range(2)
-    ]
-    said = [process.communicate(timeout=200)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    assert sorted(words.splitlines()[0] for words in said) == [
-        "Smart Backup is already running.",
-        "Smart Backup is running.",
-    ]
 
 
 def _state(folder: Path) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.support.installation import Installation
 from tests.support.sites import ALICE, Site, differences, tree_of
 
-FILES = {
+FILES: dict[str, bytes | str] = {
     "index.php": "<?php echo 'shop';\n",
     "public_html/a.txt": "first\n",
     "public_html/deep/er/b.bin": bytes(range(256)) * 4096,

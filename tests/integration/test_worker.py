@@ -27,7 +27,7 @@ def states(installation: Installation) -> dict[str, str]:
 def test_a_hook_leads_to_a_first_point_and_a_schedule_without_a_click() -> None:
     with make_installation({"RECONCILE_SECONDS": "3600"}) as installation:
         installation.start_worker()
-        wait_for(lambda: installation.run("check", "--json").stdout.find(b"runs, last seen") > 0, "the worker")
+        installation.wait_for_worker()
         installation.add_site("shop.example.test", FILES)
         assert installation.hook("domain-created", "shop.example.test") == 0
         started = time.monotonic()

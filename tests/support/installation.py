@@ -103,6 +103,10 @@ class Installation:
         """Start the worker; it is stopped with the installation."""
         return self._start("worker")
 
+    def wait_for_worker(self) -> None:
+        """Return when the worker has looked around once: from then on it waits for hooks, requests and the clock."""
+        wait_for(lambda: b"runs, last seen" in self.run("check", "--json").stdout, "the worker", timeout_seconds=60.0)
+
     def start_web(self) -> Server:
         """Start the standalone pages and return when they answer at `url`; stopped with the installation."""
         server = self._start("web")

@@ -19,6 +19,7 @@ from smartbackup_panel.core.errors import DatabaseRefused, DumpFailed, SmartBack
 
 CONNECT_TIMEOUT_SECONDS = 10
 LOCK_TIMEOUT_SECONDS = 20
+STATEMENT_LIMIT_SECONDS = 3_600
 _REFUSALS = frozenset(
     {
         ER.ACCESS_DENIED_ERROR,
@@ -53,7 +54,21 @@ class Session:
         """Return all rows of one statement; each `%s` of it is a value, quoted by the connection."""
         with self._connection.cursor() as cursor:
             cursor.execute(sql, values or None)
-            return list(cursor.fetchall())
+            return [tuple(_text(value) for value in row) for row in cursor.fetchall()]
+
+    def find_trouble(self, name: str) -> str | None:
+        """Return None when rows of a table or view can be read within ten seconds, else the server's reason.
+
+        A view or a table of a remote engine may take for ever: what a tenant made must not hold up a backup.
+        """
+        limits = "/*M!100101 SET STATEMENT max_statement_time = 10 FOR */ SELECT /*+ MAX_EXECUTION_TIME(10000) */"
+        try:
+            self.rows(f"{limits} 1 FROM {quoted(name)} LIMIT 1")
+        except pymysql.err.MySQLError as error:
+            if is_lost(error):
+                raise
+            return error_facts(error)[1]
+        return None
 
     def value(self, sql: str, *values: object) -> Any:
         """Return the first column of the first row; its type is the server's business."""
@@ -65,7 +80,7 @@ class Session:
             cursor.execute(sql)
             row = cursor.fetchone()
             names = [column[0] for column in cursor.description or ()]
-        return dict(zip(names, row or (), strict=True))
+        return {name: _text(value) for name, value in zip(names, row or (), strict=True)}
 
     def run(self, sql: str, *values: object) -> int:
         """Run one statement and return how many rows it changed."""
@@ -135,6 +150,11 @@ def quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
+def _text(value: Any) -> Any:
+    """Text of the server; bytes that are no UTF-8 (a binary DEFAULT in a definition) survive the way back to it."""
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+
+
 def _connect(login: DatabaseLogin, address: Address, account: Account | None) -> pymysql.connections.Connection[Any]:
     connection = pymysql.connect(
         host=address.host or "localhost",
@@ -144,7 +164,10 @@ def _connect(login: DatabaseLogin, address: Address, account: Account | None) ->
         password=login.password.encode(),  # PyMySQL would send a str as Latin-1
         database=login.name,
         charset="utf8mb4",
+        use_unicode=False,
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        read_timeout=STATEMENT_LIMIT_SECONDS,
+        write_timeout=STATEMENT_LIMIT_SECONDS,
         local_infile=False,
         autocommit=True,
         defer_connect=True,

@@ -23,14 +23,15 @@ _TOKEN = re.compile(
     rb"|(?P<other>[0-9][0-9.eE]*+|\s++|[^'\"`;])",
     re.DOTALL,
 )
-_EXECUTABLE = re.compile(rb"/\*!(\d{5,6}) ((?:[^'\"`/*\\;#-]++|'[^'/*\\;]*+'|`[^`/*;]++`)*+)\*/")
+_EXECUTABLE = re.compile(rb"/\*M?!(\d{5,6}) ((?:[^'\"`/*\\;#-]++|'[^'/*\\;]*+'|`[^`/*;]++`)*+)\*/")
 _OPTION_WORDS = frozenset(
     b"ENGINE DEFAULT CHARSET CHARACTER SET COLLATE AUTO_INCREMENT COMMENT ROW_FORMAT KEY_BLOCK_SIZE PACK_KEYS CHECKSUM "
     b"PAGE_CHECKSUM DELAY_KEY_WRITE STATS_PERSISTENT STATS_AUTO_RECALC STATS_SAMPLE_PAGES TRANSACTIONAL MIN_ROWS MAX_ROWS "
     b"AVG_ROW_LENGTH WITH SYSTEM VERSIONING ENCRYPTED ENCRYPTION ENCRYPTION_KEY_ID PAGE_COMPRESSED PAGE_COMPRESSION_LEVEL "
     b"COMPRESSION IETF_QUOTES PARTITION BY RANGE LIST HASH KEY LINEAR COLUMNS PARTITIONS SUBPARTITION SUBPARTITIONS "
-    b"SYSTEM_TIME INTERVAL LIMIT SECOND MINUTE HOUR DAY WEEK MONTH YEAR AUTO".split()
+    b"SYSTEM_TIME INTERVAL LIMIT SECOND MINUTE HOUR DAY WEEK MONTH YEAR AUTO STARTS TIMESTAMP".split()
 )
+_KEY_WORDS = frozenset({b"REFERENCES", b"FOREIGN"})
 _NEVER_WORDS = frozenset(b"SELECT DIRECTORY LOAD_FILE TABLESPACE CONNECTION SLEEP BENCHMARK GET_LOCK INTO".split())
 _FOREIGN_KEY = re.compile(
     rb"\s*CONSTRAINT (" + NAME + rb") FOREIGN KEY (\((?:" + NAME + rb"(?:, ?)?)++\)) REFERENCES (" + NAME + rb") "
@@ -84,8 +85,11 @@ def read_create_table(text: bytes, database: str) -> CreateTable:
     _check_options(options, text, database)
     definitions = _split(_plain(text), body, head.end(), tokens[close].start)
     keys = [_foreign_key(definition) for definition in definitions]
-    for parent in (key.parent for key in keys if key is not None):
-        check_name(parent)
+    for definition, key in zip(definitions, keys, strict=True):
+        if key is not None:
+            check_name(key.parent)
+        elif {token.text.upper() for token in _tokens(definition, 0) if token.kind == "word"} & _KEY_WORDS:
+            raise _refused(definition, "a foreign key")
     return CreateTable(
         own_name(head[1]),
         tuple(definition for definition, key in zip(definitions, keys, strict=True) if key is None),
@@ -96,7 +100,7 @@ def read_create_table(text: bytes, database: str) -> CreateTable:
 
 def foreign_keys_of(create_table: str) -> tuple[ForeignKey, ...]:
     """Return the foreign keys of a definition that a server gave just now."""
-    text = create_table.encode()
+    text = create_table.encode("utf-8", "surrogateescape")
     head = _HEAD.match(text)
     if head is None:
         return ()
@@ -177,12 +181,9 @@ def _check_engine(token: _Token, text: bytes) -> None:
 
 def _foreign_key(definition: bytes) -> ForeignKey | None:
     match = _FOREIGN_KEY.fullmatch(definition)
-    if match is not None:
-        return ForeignKey(_plain_name(match[1]), match[2].decode(), _plain_name(match[3]), match[4].decode())
-    words = {token.text.upper() for token in _tokens(definition, 0) if token.kind == "word"}
-    if words & {b"REFERENCES", b"FOREIGN"}:
-        raise _refused(definition, "a foreign key")
-    return None
+    if match is None:
+        return None
+    return ForeignKey(_plain_name(match[1]), match[2].decode(), _plain_name(match[3]), match[4].decode())
 
 
 def _plain_name(quoted_name: bytes) -> str:

@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 import pymysql
 
 from smartbackup_panel.adapters.databases.client import dump_options, find_dump_program, login_file
-from smartbackup_panel.adapters.databases.connection import Session, connection_error, error_facts, is_lost, quoted
+from smartbackup_panel.adapters.databases.connection import Session, connection_error, is_lost, quoted
 from smartbackup_panel.adapters.databases.grammar import DumpGrammar, count_rows
-from smartbackup_panel.adapters.databases.probe import Inventory, is_transactional, take_inventory
+from smartbackup_panel.adapters.databases.probe import Inventory, is_transactional, take_inventory, versioned_tables
 from smartbackup_panel.adapters.databases.programs import (
     Kind,
     Program,
@@ -207,12 +207,8 @@ class MariaDBDump:
     def _warn_about_view(self, session: Session, program: Program) -> None:
         if program.kind is not Kind.VIEW:
             return
-        try:
-            session.rows(f"SELECT 1 FROM {quoted(program.name)} LIMIT 0")  # noqa: S608  # quoted
-        except pymysql.err.MySQLError as error:
-            if is_lost(error):
-                raise
-            reason = error_facts(error)[1]
+        reason = session.find_trouble(program.name)
+        if reason is not None:
             self._tally.missing.append(f"view {program.name}")
             self._tally.warnings.append(f"The view {program.name} does not work; its definition is kept: {reason}.")
 
@@ -232,7 +228,7 @@ class MariaDBDump:
                 if is_lost(error) or name not in unreadable:
                     raise
                 continue
-            sql = f"\nDROP TABLE IF EXISTS {quoted(name)};\n{text};\n".encode()
+            sql = f"\nDROP TABLE IF EXISTS {quoted(name)};\n{text};\n".encode("utf-8", "surrogateescape")
             self._tally.rows[name] = 0
             self._tally.sizes[name] = len(sql)
             yield DumpPiece(f"table:{name}", sql)
@@ -245,6 +241,11 @@ class MariaDBDump:
         if plain:
             names = ", ".join(plain[:10]) + (" and more" if len(plain) > 10 else "")
             self._tally.warnings.append(f"Not of one moment, because their engines know no transactions: {names}.")
+        versioned = versioned_tables(session)
+        if versioned:
+            self._tally.warnings.append(
+                f"Of tables with history only today's rows are kept: {', '.join(versioned[:10])}."
+            )
         rights = server_wide_rights(session)
         if rights:
             self._tally.warnings.append(

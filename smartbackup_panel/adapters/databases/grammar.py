@@ -163,7 +163,4 @@ def _read_insert(text: bytes) -> Insert:
 
 
 def _text(raw: bytes) -> str:
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        raise refused(raw) from None
+    return raw.decode("utf-8", "surrogateescape")

@@ -88,7 +88,7 @@ class Journal:
     def write(self, record: Record) -> None:
         """Store the record; it is there when this returns."""
         self._session.run(_CREATE)
-        document = json.dumps(_document(record), ensure_ascii=False)
+        document = json.dumps(_document(record))
         sql = (
             f"INSERT INTO {JOURNAL_TABLE} VALUES (%s, %s, %s, %s) "  # noqa: S608  # constants
             "ON DUPLICATE KEY UPDATE phase = VALUES(phase), document = VALUES(document)"

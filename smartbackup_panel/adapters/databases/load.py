@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import pymysql
 
-from smartbackup_panel.adapters.databases.connection import Session, error_facts, quoted
+from smartbackup_panel.adapters.databases.connection import Session, error_facts, is_lost, quoted
 from smartbackup_panel.adapters.databases.create_table import CreateTable
 from smartbackup_panel.adapters.databases.grammar import Action, CreateSequence, DumpGrammar, Insert, SetSequence
 from smartbackup_panel.adapters.databases.journal import Journal, Record
@@ -104,6 +104,8 @@ class _Loader:
             else:
                 self._keep(action)
         except pymysql.err.MySQLError as error:
+            if is_lost(error):
+                raise
             name = action.name if isinstance(action, CreateSequence | SetSequence | Program) else action.table
             raise LoadFailed(f"The database server refused a part of {name}: {error_facts(error)[1]}.") from None
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import pymysql
-
-from smartbackup_panel.adapters.databases.connection import Session, error_facts, is_lost, quoted
+from smartbackup_panel.adapters.databases.connection import Session
 from smartbackup_panel.adapters.databases.programs import Kind
 from smartbackup_panel.core.databases import DatabaseListing, TableInfo, is_reserved
 
@@ -23,6 +21,10 @@ _ROUTINES = (
     "ORDER BY ROUTINE_TYPE, ROUTINE_NAME"
 )
 _EVENTS = "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE() ORDER BY EVENT_NAME"
+_VERSIONED = (
+    "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'SYSTEM VERSIONED' "
+    "ORDER BY TABLE_NAME"
+)
 _TRANSACTIONAL = frozenset({"InnoDB", "ROCKSDB", "TokuDB", "SEQUENCE"})
 
 
@@ -75,6 +77,11 @@ def take_inventory(session: Session) -> Inventory:
     return Inventory(listing, programs, odd)
 
 
+def versioned_tables(session: Session) -> list[str]:
+    """Return the tables whose earlier rows the server keeps; a dump holds the rows of now."""
+    return [name for (name,) in session.rows(_VERSIONED) if not is_reserved(name)]
+
+
 def is_transactional(table: TableInfo) -> bool:
     """Return whether one transaction sees all its rows as of one moment."""
     return table.engine in _TRANSACTIONAL
@@ -97,12 +104,4 @@ def _trouble(session: Session, name: str, engine: str | None, comment: str) -> s
     """Return why a table cannot be read, or None. Tables of crash-prone engines are touched once to know."""
     if engine is None:
         return comment or "the server cannot open it"
-    if engine in _TRANSACTIONAL:
-        return None
-    try:
-        session.rows(f"SELECT 1 FROM {quoted(name)} LIMIT 1")  # noqa: S608  # quoted
-    except pymysql.err.MySQLError as error:
-        if is_lost(error):
-            raise
-        return error_facts(error)[1]
-    return None
+    return None if engine in _TRANSACTIONAL else session.find_trouble(name)

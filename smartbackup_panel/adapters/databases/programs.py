@@ -107,7 +107,7 @@ def dump_program(program: Program) -> bytes:
     ]
     drop = f"DROP {program.kind.value.upper()} IF EXISTS {quoted(program.name)};"
     body = [f"DELIMITER {delimiter}", program.create_sql, delimiter, "DELIMITER ;"]
-    return "\n".join(["", drop, *settings, *body, *back, ""]).encode()
+    return "\n".join(["", drop, *settings, *body, *back, ""]).encode("utf-8", "surrogateescape")
 
 
 def create_program(session: Session, program: Program) -> None:
@@ -115,7 +115,7 @@ def create_program(session: Session, program: Program) -> None:
     settings = (program.sql_mode, program.collation, program.time_zone)
     session.run("SET SESSION sql_mode = %s, collation_connection = %s, time_zone = %s", *settings)
     try:
-        session.send(without_definer(program.create_sql).encode())
+        session.send(without_definer(program.create_sql).encode("utf-8", "surrogateescape"))
     finally:
         plain = (PLAIN_MODE, PLAIN_COLLATION, UTC_OFFSET)
         session.run("SET SESSION sql_mode = %s, collation_connection = %s, time_zone = %s", *plain)

@@ -28,6 +28,7 @@ def decoded(raw: bytes) -> str | None:
     if b"\0" in raw:
         return None
     try:
-        return raw.decode("utf-8-sig")
+        # Not "utf-8-sig": its codec would be imported here, where the tenant may not read the interpreter's own files.
+        return raw.removeprefix(b"\xef\xbb\xbf").decode()
     except UnicodeDecodeError:
         return None

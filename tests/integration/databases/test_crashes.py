@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +16,8 @@ from smartbackup_panel.adapters.databases.connection import Session
 from smartbackup_panel.core.databases import RestoreState
 from smartbackup_panel.core.errors import Cancelled, LoadFailed, RestoreFailed
 from tests.integration.databases.schemas import WORDPRESS
-from tests.integration.databases.tenant import Tenant, in_chunks
+from tests.integration.databases.tenant import Tenant, create_tenant, in_chunks
+from tests.support.mariadb import start_mariadb
 
 SCHEMA = (
     *WORDPRESS,
@@ -32,6 +36,11 @@ WRECK = (
     "CREATE PROCEDURE tidy() SELECT 2",
     "CREATE TABLE later (id INT)",
 )
+
+
+IS_LONG = bool(os.environ.get("SMARTBACKUP_LONG"))
+STRIDE = 1 if IS_LONG else 2
+"""Finishing is tried after every even statement and taking back after every odd one; the long run does both everywhere."""
 
 
 def killed_at(step: int, work: Callable[[], object]) -> bool:
@@ -76,7 +85,7 @@ def test_a_swap_killed_at_any_statement_is_finished_by_the_next_call(alice: Tena
         assert alice.reserved_tables() == []
         if not killed:
             break
-        steps += 1
+        steps += STRIDE
     assert steps >= 12
 
 
@@ -85,7 +94,7 @@ def test_a_swap_killed_at_any_statement_can_be_taken_back(alice: Tenant) -> None
     text, report = alice.dump()
     alice.sql(*WRECK)
     wreck = alice.facts()
-    steps = 2
+    steps = 2 if IS_LONG else 3
     while True:
         alice.adapter.load(alice.login, [text], "r", report)
         killed = killed_at(steps, lambda: alice.adapter.swap(alice.login, "r"))
@@ -99,7 +108,7 @@ def test_a_swap_killed_at_any_statement_can_be_taken_back(alice: Tenant) -> None
         alice.adapter.discard(alice.login, "r")
         if not killed:
             break
-        steps += 1
+        steps += STRIDE
 
 
 def test_an_undo_killed_at_any_statement_is_finished_by_the_next_call(alice: Tenant) -> None:
@@ -119,7 +128,7 @@ def test_an_undo_killed_at_any_statement_is_finished_by_the_next_call(alice: Ten
         assert alice.facts() == wreck
         if not killed:
             break
-        steps += 1
+        steps += STRIDE
     assert steps >= 12
 
 
@@ -163,6 +172,31 @@ def test_a_cancelled_or_truncated_load_leaves_no_trace(alice: Tenant) -> None:
             alice.adapter.load(alice.login, in_chunks(text[:length]), "r", report)
         assert alice.reserved_tables() == []
     assert alice.facts() == live
+
+
+def test_a_server_killed_during_a_load_is_cleaned_up_after_its_start() -> None:
+    with tempfile.TemporaryDirectory(prefix="sb-") as folder:
+        with start_mariadb(Path(folder)) as server:
+            alice = create_tenant(server, "alice")
+            alice.sql(*SCHEMA)
+            then = alice.facts()
+            text, report = alice.dump()
+
+            def kill(done: int) -> None:
+                if done > 4_000:
+                    server.process.kill()
+                    server.process.wait()
+
+            with pytest.raises(LoadFailed, match="stopped the work"):
+                alice.adapter.load(alice.login, in_chunks(text), "r", report, kill)
+        with start_mariadb(Path(folder)) as again:
+            alice = replace(
+                alice, server=again, connection=again.connect(alice.login.user, alice.login.password, alice.login.name)
+            )
+            assert alice.adapter.state_of(alice.login, "r") is RestoreState.LOADING
+            assert alice.facts() == then
+            alice.adapter.discard(alice.login, "r")
+            assert alice.reserved_tables() == []
 
 
 def test_a_table_in_use_makes_the_swap_fail_and_changes_nothing(alice: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:

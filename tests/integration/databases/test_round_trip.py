@@ -9,7 +9,7 @@ import pytest
 from smartbackup_panel.adapters.databases.client import login_file
 from smartbackup_panel.core.databases import Address, DatabaseLogin, DumpReport, RestoreState, SwapMode, TablePlan
 from smartbackup_panel.core.errors import DumpFailed, LoadFailed
-from tests.integration.databases.schemas import LONG_NAME, ODD_NAME, RICH, WORDPRESS
+from tests.integration.databases.schemas import LONG_NAME, ODD_NAME, RICH, UNUSUAL, WORDPRESS
 from tests.integration.databases.tenant import Tenant, create_tenant, drop_tenant, in_chunks
 from tests.support.mariadb import MariaDB
 
@@ -77,6 +77,27 @@ def test_every_kind_of_object_and_value_comes_back_and_an_undo_brings_back_the_r
     alice.adapter.discard(alice.login, "restore-1")
     assert alice.reserved_tables() == []
     assert alice.facts() == then
+
+
+def test_unusual_definitions_come_back(alice: Tenant) -> None:
+    alice.sql(*UNUSUAL)
+    then = alice.facts()
+    text, report = alice.dump()
+    assert report.warnings == (
+        "Not of one moment, because their engines know no transactions: u10, u3, u4.",
+        "Of tables with history only today's rows are kept: u7.",
+    )
+    alice.restore(text, report)
+    assert alice.facts() == then
+
+
+def test_a_binary_default_that_is_no_text_comes_back(alice: Tenant) -> None:
+    alice.sql("CREATE TABLE raw (v VARBINARY(10) DEFAULT 0x00ff27)")
+    text, report = alice.dump()
+    assert b"\xff" in text
+    alice.restore(text, report)
+    alice.sql("INSERT INTO raw () VALUES ()")
+    assert alice.sql("SELECT HEX(v) FROM raw") == [("00FF27",)]
 
 
 def test_foreign_keys_hold_after_a_restore(alice: Tenant) -> None:

@@ -113,3 +113,10 @@ def test_a_program_goes_through_its_own_text_unchanged() -> None:
     grammar = DumpGrammar("db")
     read = [grammar.read(statement.text) for statement in StatementReader([dump_program(program)], LoadFailed, 1)]
     assert [action for action in read if action is not None] == [program]
+
+
+def test_a_definition_may_name_a_sequence_of_its_own_database_and_of_no_other() -> None:
+    text = b"CREATE TABLE `t` (\n  `a` int(11) DEFAULT nextval(`alice`.`numbers`)\n) ENGINE=InnoDB"
+    assert read_create_table(text, "alice").sql("`t`") == text
+    with pytest.raises(LoadFailed, match="a name of another database"):
+        read_create_table(text, "bob")
