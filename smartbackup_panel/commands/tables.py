@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def show_table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
@@ -40,8 +40,8 @@ def visible(text: str) -> str:
 def size(size_bytes: int) -> str:
     """Return a size in the largest unit that keeps it at 1 or more."""
     amount, unit = float(size_bytes), 0
-    while amount >= 1024 and unit < len(UNITS) - 1:
-        amount, unit = amount / 1024, unit + 1
+    while amount >= 1000 and unit < len(UNITS) - 1:
+        amount, unit = amount / 1000, unit + 1
     return f"{amount:.0f} {UNITS[unit]}" if unit == 0 else f"{amount:.1f} {UNITS[unit]}"
 
 

@@ -104,7 +104,7 @@ class Queries:
         last = [row.last_point for row in rows if row.last_point is not None]
         read_back = sum(point.verified is Verified.READ_BACK for point in last)
         return Dashboard(
-            sentence=_sentence(protected, len(rows), len({p.domain.id for p in problems if p.domain})),
+            sentence=_sentence(actor, protected, len(rows), len({p.domain.id for p in problems if p.domain})),
             problems=tuple(problems),
             rows=tuple(_ordered(_matching(rows, problems, search, only), problems, order)),
             protected_count=protected,
@@ -217,11 +217,13 @@ def _problems(rows: list[DomainRow], now: datetime) -> list[Problem]:
     return found
 
 
-def _sentence(protected: int, total: int, need: int) -> str:
+def _sentence(actor: Actor, protected: int, total: int, need: int) -> str:
     if not total:
         return "There are no domains yet; new ones are found by themselves."
+    if protected == total and total > 1:
+        return f"All {total} domains are protected."
     if protected == total:
-        return "Your domain is protected." if total == 1 else f"All {total} domains are protected."
+        return "The one domain is protected." if actor.is_admin else "Your domain is protected."
     waiting = total - protected - need
     said = f"{protected} of {total} domain{'s are' if total != 1 else ' is'} protected"
     if need:

@@ -72,7 +72,7 @@ class Requests:
     def restore(self, actor: Actor, plan_job_id: str, typed_name: str | None, key: str) -> Job:
         """Return the job that carries out a finished plan; the same `key` gives the same job however often it is sent.
 
-        An exact restore removes files: it needs the domain's name typed.
+        An exact restore that removes files needs the domain's name typed.
         """
         with self.installation.state.read() as tx:
             plan = job_of(tx, actor, plan_job_id)
@@ -83,9 +83,10 @@ class Requests:
                     "this plan is an hour old; the site may have changed since", hint="Make the plan again."
                 )
             domain = domain_by_id(tx, actor, plan.domain_id)
-        if plan.params["exact"] and plan.params["files"] and typed_name != domain.name:
+        removes = plan.params["exact"] and bool((plan.result or {}).get("removed"))
+        if removes and typed_name != domain.name:
             raise WrongUsage(
-                f"the domain's name was not typed: an exact restore of {domain.name} removes the files added since",
+                f"the domain's name was not typed: this restore of {domain.name} removes files added since",
                 hint=f"Type {domain.name} to confirm, or keep the files added since.",
             )
         return self.restore_now(actor, plan.domain_id, plan.params, key)

@@ -153,8 +153,12 @@ def _database_fields(context: JobContext, agent: Agent, domain: Domain, point: P
         tables += [
             {"database": dump.database, "table": row.name, "then": row.rows_then, "now": row.rows_now}
             for row in planned
+            if row.rows_then is not None
         ]
         lost += _lost(planned)
+        if context.job.params["exact"]:
+            added = [row for row in planned if row.rows_then is None]
+            lost += [f"The table {row.name} ({row.rows_now} rows) was not there then; it goes." for row in added]
     return {"tables": tables, "lost": lost, "warnings": warnings}
 
 

