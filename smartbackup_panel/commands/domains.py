@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +27,14 @@ def domains(context: click.Context, as_json: bool) -> None:
 @domains.command("list")
 @command
 def list_domains(session: Session) -> None:
-    """List the domains that are covered."""
+    """List the domains that are covered, after a look at the panel's inventory."""
     from smartbackup_panel.commands.tables import show_table
+    from smartbackup_panel.core.errors import MissingDocumentRoot
     from smartbackup_panel.core.model import COMMAND_LINE
+    from smartbackup_panel.services.domains import reconcile as reconcile_now
 
+    with suppress(MissingDocumentRoot):  # an inventory that cannot be read changes nothing: what is recorded is shown
+        reconcile_now(session.services.installation)
     found = session.services.queries.domains(COMMAND_LINE)
     headings = ("domain", "owner", "state", "application", "folder")
     rows = [(item.name, item.owner, item.state, item.application or "-", item.root) for item in found]

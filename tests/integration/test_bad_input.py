@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.installation import Installation, make_installation
-from tests.support.sites import differences
+from tests.support.mariadb import MariaDB
+from tests.support.sites import Site, differences
 
 FILES = {"index.php": "<?php echo 'shop';\n", "a/b.txt": "content\n"}
 
@@ -165,3 +167,69 @@ def test_the_domains_root_that_is_gone_changes_nothing(installation: Installatio
     assert "cannot be read" in refused
     os.rename(installation.folder / "unmounted", installation.domains_root)
     assert [row["state"] for row in installation.smartbackup("domains")] == ["active"]
+
+
+def wordpress_site(installation: Installation, mariadb: MariaDB, database: str, user: str, password: str) -> Site:
+    config = (
+        f"<?php define('DB_NAME', '{database}'); define('DB_USER', '{user}'); define('DB_PASSWORD', '{password}');"
+        f" define('DB_HOST', 'localhost:{mariadb.socket}'); $table_prefix = 'wp_';\n"
+    )
+    version = "<?php $wp_version = '6.1';\n"
+    files: dict[str, bytes | str] = {
+        "wp-config.php": config,
+        "wp-load.php": "<?php\n",
+        "wp-includes/version.php": version,
+    }
+    return installation.add_site("shop.example.test", files)
+
+
+@pytest.fixture
+def shop_database(mariadb_server: MariaDB) -> Iterator[tuple[str, str]]:
+    """Give a database with one table, and its user (password: right)."""
+    database, user = mariadb_server.unique("wp"), mariadb_server.unique("alice")
+    mariadb_server.create_tenant(database, user, "right")
+    mariadb_server.admin("CREATE TABLE wp_posts (id INT PRIMARY KEY)", database=database)
+    yield database, user
+    mariadb_server.drop_tenant(database, user)
+
+
+@pytest.mark.parametrize("wrong", ["password", "database", "host", "stopped server"])
+def test_a_database_that_cannot_be_read_leaves_a_partial_point_that_says_so(
+    mariadb_server: MariaDB, shop_database: tuple[str, str], wrong: str
+) -> None:
+    database, user = shop_database
+    sockets = {"host": "/run/other.sock", "stopped server": "/run/other.sock"}
+    allowed = f"localhost:{sockets.get(wrong, mariadb_server.socket)}"
+    with make_installation({"DATABASE_HOSTS": allowed}) as installation:
+        named = "mysql_of_bob" if wrong == "database" else database
+        site = wordpress_site(installation, mariadb_server, named, user, "wrong" if wrong == "password" else "right")
+        if wrong == "stopped server":
+            config = site.root / "wp-config.php"
+            site.write("wp-config.php", config.read_text().replace(str(mariadb_server.socket), "/run/other.sock"))
+        made = installation.smartbackup("backup", "shop.example.test", exit_code=3)
+        assert (made["state"], made["file_count"], made["databases"]) == ("partial", 3, [])
+        assert any(named in warning for warning in made["warnings"])
+        installation.smartbackup("verify", "shop.example.test")
+        site.write("wp-load.php", "broken")
+        installation.smartbackup("restore", "shop.example.test", "--point", made["point"], "--yes")
+        assert (site.root / "wp-load.php").read_text() == "<?php\n"
+
+
+def test_databases_alone_and_files_alone(mariadb_server: MariaDB, shop_database: tuple[str, str]) -> None:
+    database, user = shop_database
+    with make_installation({"DATABASE_HOSTS": f"localhost:{mariadb_server.socket}"}) as installation:
+        site = wordpress_site(installation, mariadb_server, database, user, "right")
+        files = installation.smartbackup("backup", "shop.example.test", "--files-only")
+        assert (files["databases"], files["file_count"]) == ([], 3)
+        alone = installation.smartbackup("backup", "shop.example.test", "--databases-only")
+        assert (alone["archive"], len(alone["databases"])) == (None, 1)
+        mariadb_server.admin("INSERT INTO wp_posts VALUES (1), (2)", database=database)
+        site.write("wp-load.php", "changed")
+        installation.smartbackup("restore", "shop.example.test", "--point", alone["point"], "--yes")
+        assert mariadb_server.admin("SELECT COUNT(*) FROM wp_posts", database=database) == [(0,)]
+        assert (site.root / "wp-load.php").read_text() == "changed"
+        installation.smartbackup("undo", "shop.example.test")
+        assert mariadb_server.admin("SELECT COUNT(*) FROM wp_posts", database=database) == [(2,)]
+        assert installation.smartbackup("verify", "shop.example.test")["damaged"] == []
+        both = installation.smartbackup("backup", "shop.example.test", "--type", "incremental")
+        assert (both["type"], both["changed"]) == ("incremental", 1)
