@@ -67,10 +67,15 @@ def keep_undo(installation: Installation, domain: Domain, restore_id: str) -> No
     until = now + timedelta(days=installation.settings.undo_days)
     with installation.state.write() as tx:
         restores.set_phase(tx, restore_id, RestorePhase.SWAPPED, swapped_at=now, undo_until=until)
-        earlier = restores.list_restores(tx, RestorePhase.SWAPPED, domain_id=domain.id)
-    for record in earlier:
-        if record.id != restore_id:
-            _forget_undo(installation, domain, record)
+    forget_earlier_undos(installation, domain)
+
+
+def forget_earlier_undos(installation: Installation, domain: Domain) -> None:
+    """Remove all undos of a domain but the newest; a crash after a swap may have left an earlier one."""
+    with installation.state.read() as tx:
+        kept = restores.list_restores(tx, RestorePhase.SWAPPED, domain_id=domain.id)
+    for record in sorted(kept, key=lambda record: record.swapped_at or record.started_at)[:-1]:
+        _forget_undo(installation, domain, record)
 
 
 def _forget_undo(installation: Installation, domain: Domain, record: RestoreRecord) -> None:
@@ -89,7 +94,10 @@ def after_a_crash(installation: Installation, restore_id: str) -> RestoreRecord 
         _recover_one(installation, record)
     with installation.state.read() as tx:
         record = restores.find_restore(tx, restore_id)
-    return record if record is not None and record.phase is RestorePhase.SWAPPED else None
+    if record is None or record.phase is not RestorePhase.SWAPPED:
+        return None
+    forget_earlier_undos(installation, _domain(installation, record))
+    return record
 
 
 def _recover_one(installation: Installation, record: RestoreRecord) -> None:

