@@ -109,7 +109,7 @@ def test_a_folder_that_comes_back_with_its_owner_is_the_same_domain(installation
 def test_a_due_run_is_made_once_however_many_were_missed(installation: Installation) -> None:
     installation.add_site("shop.example.test", FILES)
     installation.smartbackup("backup", "shop.example.test")
-    installation.smartbackup("schedule", "set", "shop.example.test", "*/5 * * * *=incremental")
+    installation.smartbackup("schedule", "set", "shop.example.test", "17 4 * * *=incremental")
     services = open_services(load_settings(environment=installation.environment))
     with services.installation.state.write() as tx:
         missed = datetime.now(UTC) - timedelta(hours=9)
