@@ -82,6 +82,15 @@ class Setup:
         """Stop what a quickstart started in this folder; return the names of what was running."""
         return [name for name in ("web", "worker") if Program(name, state).stop()]
 
+    @staticmethod
+    def running_programs(state: Path) -> list[str]:
+        """Return the names of what a quickstart started in this folder and what runs."""
+        return [name for name in ("web", "worker") if Program(name, state).find_pid() is not None]
+
+    def root_of(self, domain: str) -> Path:
+        """Return the folder of a domain."""
+        return Path(self.smartbackup("domains", "show", domain)["root"])
+
     def create_admin(self) -> None:
         """Make the admin's account once; its password goes into a file that only this user can read."""
         file = self.state / "admin-password"
@@ -136,14 +145,15 @@ class Setup:
                 raise Failed(f"the {program.name} ended: {program.last_words()}")
 
 
-def prepare(state: Path, environment: Mapping[str, str]) -> Setup:
+def prepare(state: Path, environment: Mapping[str, str], samples: Path | None = None) -> Setup:
     """Return the installation of the folder `state`, made on the first call, with sample sites where there is no domain.
 
+    `samples` is where they are made unless SMARTBACKUP_DOMAINS_ROOT says so; by default in `state`.
     SMARTBACKUP_ variables of `environment` win over the defaults and are kept in the configuration file.
     """
     config = state / "config.toml"
     if not config.exists():
-        _write_config(config, _choose_settings(state, environment))
+        _write_config(config, _choose_settings(state, environment, samples or state / "domains"))
     settings = _read_config(config)
     domains_root = Path(settings["domains_root"])
     if not _has_domains(domains_root):
@@ -160,11 +170,11 @@ def prepare(state: Path, environment: Mapping[str, str]) -> Setup:
     )
 
 
-def _choose_settings(state: Path, environment: Mapping[str, str]) -> dict[str, str]:
+def _choose_settings(state: Path, environment: Mapping[str, str], samples: Path) -> dict[str, str]:
     own_root = environment.get("SMARTBACKUP_DOMAINS_ROOT")
     as_root = os.geteuid() == 0
     use_system = own_root is None and as_root and _has_domains(_SYSTEM_DOMAINS_ROOT)
-    domains_root = own_root or str(_SYSTEM_DOMAINS_ROOT if use_system else state / "domains")
+    domains_root = own_root or str(_SYSTEM_DOMAINS_ROOT if use_system else samples)
     chosen = {
         "state_dir": str(state),
         "backup_root": str(state / "backups"),
