@@ -133,7 +133,8 @@ def test_the_check_passes_and_leaves_neither_a_process_nor_a_file(open_folder: P
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "Everything works" in run.stdout
-    assert len(re.findall(r"restored and equal", run.stdout)) == 3
+    assert len(re.findall(r": verified", run.stdout)) == 3
+    assert len(re.findall(r"restored and equal", run.stdout)) == 1
     assert list(open_folder.iterdir()) == []
     wait_for(
         lambda: _processes_that_name(open_folder) == [], "the processes of the check to be gone", timeout_seconds=10
