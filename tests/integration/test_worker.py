@@ -46,7 +46,7 @@ def test_a_folder_without_a_hook_is_found() -> None:
 
 
 def test_folders_that_are_no_domains_are_left_alone(installation: Installation) -> None:
-    for name in ("shop.example.test", ".hidden", "with space", "-rf", ".smartbackup-01234567-shop"):
+    for name in ("shop.example.test", "html", ".hidden", "with space", "-rf", ".smartbackup-01234567-shop"):
         (installation.domains_root / name).mkdir()
     (installation.domains_root / "link.example.test").symlink_to("shop.example.test")
     (installation.domains_root / "file.example.test").write_text("")

@@ -12,6 +12,8 @@ from smartbackup_panel.core.model import Actor, PanelDomain
 from smartbackup_panel.core.names import from_display_name, is_domain_name
 from smartbackup_panel.core.ports import PanelEvent
 
+# What web servers' packages put beside the sites.
+NO_DOMAINS = frozenset({"html", "cgi-bin", "default"})
 EVENTS = ("domain.created", "domain.deleted")
 
 
@@ -39,8 +41,8 @@ class DirectoryPanel:
                 yield found
 
     def _domain(self, folder: str) -> PanelDomain | None:
-        name = from_display_name(folder)
-        if name is None or folder.startswith(".") or (name != folder and os.path.isdir(os.path.join(self.domains_root, name))):
+        name = None if folder.startswith(".") or folder in NO_DOMAINS else from_display_name(folder)
+        if name is None or (name != folder and os.path.isdir(os.path.join(self.domains_root, name))):
             return None
         root = os.path.join(self.domains_root, folder)
         try:
