@@ -71,9 +71,7 @@ class Installation:
             check=False,
         )
 
-    def smartbackup(
-        self, *arguments: str, exit_code: int = 0, timeout_seconds: float = 180.0, words: str = ""
-    ) -> Any:
+    def smartbackup(self, *arguments: str, exit_code: int = 0, timeout_seconds: float = 180.0, words: str = "") -> Any:
         """Run one command with --json and return its document; AssertionError with its words on another exit code."""
         run = self.run(*arguments, "--json", timeout_seconds=timeout_seconds, words=words)
         said = f"smartbackup {' '.join(arguments)} exited {run.returncode}\n{run.stdout.decode(errors='replace')}"

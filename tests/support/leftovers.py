@@ -29,7 +29,8 @@ def main(command: list[str]) -> int:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
     child = subprocess.Popen(command)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda caught, _: child.send_signal(caught))
+        # An interrupt lets pytest take down what its fixtures set up.
+        signal.signal(number, lambda *_: child.send_signal(signal.SIGINT))
     exit_code = _wait(child)
     left = _leftovers()
     for pid, what in left:
