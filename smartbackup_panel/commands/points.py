@@ -52,23 +52,20 @@ def backup(
 @command
 def points(session: Session, domain: str) -> None:
     """List a domain's restore points, newest first."""
-    from smartbackup_panel.commands.tables import moment, show_table, size
+    from smartbackup_panel.commands.tables import show_table, size
     from smartbackup_panel.core.model import COMMAND_LINE
 
     found = session.services.queries.points(COMMAND_LINE, session.domain(domain).id)
-    headings = ("point", "made", "type", "state", "size", "files", "new", "changed", "deleted", "verified")
+    headings = ("point", "made (UTC)", "type", "size", "files", "new, changed, gone", "state")
     rows = [
         (
             point.id[:8],
-            moment(point.created_at),
+            f"{point.created_at:%Y-%m-%d %H:%M}",
             point.kind,
-            point.state,
             size(point.archive_bytes),
             point.file_count,
-            point.added,
-            point.changed,
-            point.deleted,
-            point.verified,
+            f"{point.added}, {point.changed}, {point.deleted}",
+            f"{point.state}, {point.verified}",
         )
         for point in found
     ]
