@@ -44,7 +44,8 @@ def backup(
     reconcile(session.services.installation)
     chosen = session.services.queries.domains(COMMAND_LINE)
     jobs = [requests.backup(COMMAND_LINE, item.id, kind, **options) for item in chosen]
-    _finish_all(session, [(item.name, session.run(job)) for item, job in zip(chosen, jobs, strict=True)])
+    ended = session.run_all(jobs)
+    _finish_all(session, [(item.name, job) for item, job in zip(chosen, ended, strict=True)])
 
 
 @click.command()

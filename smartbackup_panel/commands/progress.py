@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from smartbackup_panel.core.model import Job, Progress
+    from smartbackup_panel.core.model import Job
+    from smartbackup_panel.core.model import Progress as JobProgress
 
-Watch = Callable[["Job", "Progress"], None]
+Watch = Callable[["Job", "JobProgress"], None]
 
 
 @contextmanager
@@ -20,14 +21,16 @@ def watching(*, quiet: bool) -> Iterator[Watch]:
         yield lambda _job, _progress: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("waiting", total=None)
+        tasks: dict[str, TaskID] = {}
 
-        def show(_job: Job, progress: object) -> None:
-            phase, done, total = (getattr(progress, name) for name in ("phase", "done_bytes", "total_bytes"))
-            bar.update(task, description=phase, completed=done, total=total or None)
+        def show(job: Job, progress: JobProgress) -> None:
+            if job.id not in tasks:
+                tasks[job.id] = bar.add_task("waiting", total=None)
+            done, total = progress.done_bytes, progress.total_bytes or None
+            bar.update(tasks[job.id], description=progress.phase, completed=done, total=total)
 
         yield show

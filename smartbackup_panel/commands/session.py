@@ -6,7 +6,8 @@ import functools
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
@@ -17,6 +18,7 @@ from smartbackup_panel.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from smartbackup_panel.bootstrap import Services
+    from smartbackup_panel.commands.progress import Watch
     from smartbackup_panel.core.model import Domain, Job
 
 P = ParamSpec("P")
@@ -58,18 +60,28 @@ class Session:
 
     def run(self, job: Job) -> Job:
         """Return a job after it ended: run by the worker where one runs, else here, with a progress bar for people."""
+        return self.run_all([job])[0]
+
+    def run_all(self, jobs: Sequence[Job]) -> list[Job]:
+        """Return jobs after they ended, in their order; as many run at once as the setting `concurrency` says."""
         from smartbackup_panel.commands.progress import watching
+
+        with (
+            watching(quiet=self.as_json) as watch,
+            ThreadPoolExecutor(min(len(jobs), self.settings.concurrency) or 1) as pool,
+        ):
+            return list(pool.map(lambda job: self._run_to_its_end(job, watch), jobs))
+
+    def _run_to_its_end(self, job: Job, watch: Watch) -> Job:
         from smartbackup_panel.core.model import COMMAND_LINE
         from smartbackup_panel.services.upkeep import worker_runs
 
-        installation = self.services.installation
-        with watching(quiet=self.as_json) as watch:
-            while not job.state.has_ended:
-                if not worker_runs(installation):
-                    return self.services.runner().run(job.id, watch)
-                time.sleep(POLL_SECONDS)
-                job = self.services.queries.job(COMMAND_LINE, job.id)
-                watch(job, job.progress)
+        while not job.state.has_ended:
+            if not worker_runs(self.services.installation):
+                return self.services.runner().run(job.id, watch)
+            time.sleep(POLL_SECONDS)
+            job = self.services.queries.job(COMMAND_LINE, job.id)
+            watch(job, job.progress)
         return job
 
     def answer(self, document: object, for_people: Callable[[], None] | None = None) -> None:
