@@ -161,7 +161,7 @@ def _publish(work: Work, started: float) -> Point:
     parent = work.chosen.parent if work.chosen else None
     point = _point(work, parent, time.monotonic() - started)
     names = store.point_names(point.archive, [dump.archive for dump in point.databases])
-    work.context.point_of_no_return()
+    work.context.point_of_no_return("publishing")
     store.note_names(installation, domain, names)
     if names:
         content = sidecars.meta_content(installation, domain, point, parent, 0)

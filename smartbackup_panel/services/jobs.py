@@ -64,10 +64,10 @@ class JobContext:
         if asked and self._may_cancel:
             raise Cancelled("the job was cancelled")
 
-    def point_of_no_return(self) -> None:
+    def point_of_no_return(self, phase: str) -> None:
         """From here on the job is carried through; a cancellation that came in time is honoured first."""
         self._phase = ""
-        self.progress(Progress("swapping"))
+        self.progress(Progress(phase))
         self._may_cancel = False
 
 

@@ -109,7 +109,7 @@ def undo(context: JobContext, domain: Domain) -> Outcome:
         raise NothingToUndo("this restore can no longer be undone")
     if record.phase is not RestorePhase.ENDED:
         logins = logins_of(installation, domain, record)
-        context.point_of_no_return()
+        context.point_of_no_return("swapping")
         set_phase(installation, record.id, RestorePhase.UNDOING)
         with start_agent(installation, domain, AgentPurpose.RESTORE) as agent:
             carry_undo_through(installation, domain, agent, record, logins)
@@ -131,7 +131,7 @@ def _restore_site(work: Work) -> None:
             _stage_files(work)
         if work.restores_databases:
             _load_databases(work)
-        work.context.point_of_no_return()
+        work.context.point_of_no_return("swapping")
     except BaseException:
         _roll_back(work)
         raise

@@ -43,6 +43,7 @@ STEPS: dict[JobKind, tuple[tuple[str, str], ...]] = {
         ("dumping", "Copying the database"),
         ("writing", "Writing the copy"),
         ("verifying", "Reading every byte back"),
+        ("publishing", "Keeping it"),
     ),
     JobKind.RESTORE: (
         ("waiting", "Waiting for its turn"),
@@ -69,7 +70,7 @@ SKIP_REASONS = {
     "too_large": "is too large",
 }
 # From here on a restore is finished rather than stopped: the site is never left between two versions.
-POINT_OF_NO_RETURN = "swapping"
+PAST_RETURN = ("swapping", "publishing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +201,7 @@ def phase_of(job: Job) -> str:
 
 def can_be_cancelled(job: Job) -> bool:
     """Return whether a cancel button makes sense: not after the end, not twice, and not once a restore switches over."""
-    return not (job.state.has_ended or job.cancel_requested or job.progress.phase == POINT_OF_NO_RETURN)
+    return not (job.state.has_ended or job.cancel_requested or job.progress.phase in PAST_RETURN)
 
 
 def skip_reason(reason: str) -> str:
