@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from types import TracebackType
 from typing import TypeVar
 
@@ -230,7 +229,7 @@ class Agent:
         """
         parent, name = exchange.split_root(self._root)
         staging_name = exchange.staging_name(job_id, name)
-        with closing(open_folder(parent)) as parent_fd:
+        with closing(open_folder(parent, may_be_link=True)) as parent_fd:
             by_worker = exchange.is_for_worker(parent_fd)
             if by_worker:
                 live_inode = exchange.find_live_inode(parent_fd, name)
@@ -257,10 +256,12 @@ class Agent:
         The caller discards the staging folder when this fails.
         """
         names, fds = _parts(point)
-        with closing(open_folder(staging.parent)) as parent_fd:
-            staging_fd = exchange.open_own(parent_fd, staging.staging_name)
+        if not staging.by_worker:
+            return self._ask(messages.Stage(names, options, staging), StageSummary, fds, on_progress=on_progress)
+        with closing(open_folder(staging.parent, may_be_link=True)) as parent_fd:
+            staging_fd = exchange.open_staging(parent_fd, staging)
         with closing(staging_fd):
-            request = messages.Stage(names, options, live=True)
+            request = messages.Stage(names, options, staging)
             return self._ask(request, StageSummary, [*fds, staging_fd], on_progress=on_progress)
 
     def write_into(
@@ -272,18 +273,15 @@ class Agent:
         """
         names, fds = _parts(point)
         with closing(self._open_target(folder, options.mode)) as target_fd:
-            request = messages.Stage(names, options, live=False)
+            request = messages.Stage(names, options, None)
             return self._ask(request, StageSummary, [*fds, target_fd], on_progress=on_progress)
 
     def _open_target(self, folder: str, mode: RestoreMode) -> int:
         parent, name = exchange.split_root(folder)
-        with closing(open_folder(parent)) as parent_fd:
-            with ExitStack() as undone:
-                if exchange.find_live_inode(parent_fd, name) is None:
-                    exchange.make_folder(parent_fd, name)
-                    undone.callback(os.rmdir, name, dir_fd=parent_fd)
-                    self._give_to_tenant(parent_fd, name)
-                undone.pop_all()
+        with closing(open_folder(parent, may_be_link=True)) as parent_fd:
+            if exchange.find_live_inode(parent_fd, name) is None:
+                exchange.make_folder(parent_fd, name)
+                self._give_to_tenant(parent_fd, name)
             target_fd = exchange.open_own(parent_fd, name)
             is_empty = not os.listdir(target_fd)
             if not is_empty and mode is not RestoreMode.MERGE:
@@ -303,7 +301,7 @@ class Agent:
 
     def _exchange(self, staging: Staging, *, is_back: bool) -> None:
         if staging.by_worker:
-            with closing(open_folder(staging.parent)) as parent_fd:
+            with closing(open_folder(staging.parent, may_be_link=True)) as parent_fd:
                 exchange.exchange(parent_fd, staging, is_back=is_back)
         else:
             self._ask(messages.Exchange(staging, is_back), type(None))
@@ -312,7 +310,7 @@ class Agent:
         """Return which tree is in place: OLD (not swapped), NEW (swapped), GONE (neither is there)."""
         if not staging.by_worker:
             return self._ask(messages.SwapState(staging), SwapState)
-        with closing(open_folder(staging.parent)) as parent_fd:
+        with closing(open_folder(staging.parent, may_be_link=True)) as parent_fd:
             return exchange.find_state(parent_fd, staging)
 
     def discard(self, staging: Staging) -> None:
@@ -324,7 +322,7 @@ class Agent:
             self._ask(messages.RemoveTree(staging), type(None))
             return
         try:
-            parent_fd = open_folder(staging.parent)
+            parent_fd = open_folder(staging.parent, may_be_link=True)
         except MissingDocumentRoot:
             return
         with closing(parent_fd):

@@ -92,7 +92,7 @@ class AgentRequests:
             raise ScanFailed(f"{self._root} cannot be opened by its owner: {error.strerror}") from error
 
     def _open_parent(self) -> int:
-        return open_folder(exchange.split_root(self._root)[0])
+        return open_folder(exchange.split_root(self._root)[0], may_be_link=True)
 
     def _rules(self, options: ScanOptions) -> ScanRules:
         guarded = self._allowed_uids if self._tenant_uid == 0 else self._allowed_uids - {self._tenant_uid}
@@ -177,16 +177,25 @@ class AgentRequests:
         return root_fd
 
     def _stage(self, request: messages.Stage, fds: list[int]) -> StageSummary:
-        target_fd = fds[-1]
+        if request.staging is None or request.staging.by_worker:
+            return self._fill(request, fds[:-1], fds[-1])
+        with closing(self._open_parent()) as parent_fd:
+            target_fd = exchange.open_staging(parent_fd, request.staging)
+        with closing(target_fd):
+            return self._fill(request, fds, target_fd)
+
+    def _fill(self, request: messages.Stage, fds: list[int], target_fd: int) -> StageSummary:
+        """Write the restore into an open folder."""
+        is_beside_live = request.staging is not None
         self._spool.restart()
-        live_fd = self._scan_live(request.options.scan) if request.live else None
+        live_fd = self._scan_live(request.options.scan) if is_beside_live else None
         try:
-            with _open_point(request.archives, fds[:-1]) as point:
+            with _open_point(request.archives, fds) as point:
                 point.open_all()
                 self._refuse_impossible(point, request.options, target_fd)
                 ownership = Ownership.of_this_process(self._allowed_uids)
                 writer = RestoreWriter(
-                    point, target_fd, live_fd, ownership, self._told("restore"), may_replace=not request.live
+                    point, target_fd, live_fd, ownership, self._told("restore"), may_replace=not is_beside_live
                 )
                 return writer.write(choose(point.index(), self._spool, request.options))
         except OSError as error:

@@ -22,10 +22,8 @@ MAX_FDS = 220
 Message = TypeVar("Message")
 
 
-class ChannelClosed(AgentFailed):
-    """The other side is gone."""
-
-    code = "agent.gone"
+class ChannelClosed(ConnectionError):
+    """The other side is gone; whoever holds this end says what that means."""
 
 
 class Channel:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import struct
 import sys
-from typing import Protocol
+import zlib
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple, Protocol
 
 import deflate
 from isal import isal_zlib
@@ -23,13 +26,22 @@ else:
 _INFLATE_ERROR: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # the stub calls the class an instance
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _GZIP_EXTRA_HEADER = b"\x1f\x8b\x08\x04\x00\x00\x00\x00\x00\xff"
-_GZIP_EMPTY = b"\x03\x00" + bytes(8)
+_GZIP_LAST_BLOCK = b"\x03\x00"
+_GZIP_EMPTY = _GZIP_LAST_BLOCK + bytes(8)
 _STORED_BLOCK = 65_535
 _SKIPPABLE = 0x184D2A5B
-_SAMPLE_BYTES = 4096
+_SAMPLE_BYTES = 1024
 _SAMPLES = 4
+_TOO_SMALL_TO_TELL = 16
 _WORTH_IT = 0.97
 """A sample that shrinks by less than this is kept as it is."""
+
+
+class Part(NamedTuple):
+    """A piece of a frame, and whether compressing it is worth its time."""
+
+    content: bytes
+    compresses: bool
 
 
 class FrameCodec(Protocol):
@@ -41,8 +53,8 @@ class FrameCodec(Protocol):
     def pack(self, plain: bytes, level: int) -> bytes:
         """Return one complete frame; stored where compressing does not help."""
 
-    def store(self, plain: bytes) -> bytes:
-        """Return one complete frame without compressing."""
+    def store(self, parts: Sequence[Part]) -> bytes:
+        """Return one complete frame of parts, of which only those that compress are compressed."""
 
     def unpack(self, packed: bytes, plain_bytes: int) -> bytes:
         """Return the content of one frame of a known size. Raises ArchiveDamaged, and never inflates further."""
@@ -60,21 +72,21 @@ class GzipFrames:
     def pack(self, plain: bytes, level: int) -> bytes:
         body = isal_zlib.compress(plain, 2, -15) if level == 1 else bytes(deflate.deflate_compress(plain, level))
         if len(body) > _WORTH_IT * len(plain) + 16:
-            return self.store(plain)
+            return self.store([Part(plain, compresses=False)])
         return b"".join((_GZIP_HEADER, body, self._trailer(plain)))
 
-    def store(self, plain: bytes) -> bytes:
-        parts = [_GZIP_HEADER]
-        view = memoryview(plain)
-        for start in range(0, len(plain), _STORED_BLOCK):
-            block = view[start : start + _STORED_BLOCK]
-            is_last = start + len(block) == len(plain)
-            parts.append(struct.pack("<BHH", is_last, len(block), len(block) ^ 0xFFFF))
-            parts.append(bytes(block))
-        if not plain:
-            parts.append(b"\x03\x00")
-        parts.append(self._trailer(plain))
-        return b"".join(parts)
+    def store(self, parts: Sequence[Part]) -> bytes:
+        """Return one member: stored blocks, and between them headers, which no reference leads out of."""
+        squeezer = zlib.compressobj(6, zlib.DEFLATED, -15)
+        body = [_GZIP_HEADER]
+        for compresses, group in groupby(parts, key=lambda part: part.compresses):
+            plain = b"".join([part.content for part in group])
+            if compresses:
+                body += (squeezer.compress(plain), squeezer.flush(zlib.Z_FULL_FLUSH))
+            else:
+                body += _stored_blocks(plain)
+        body += (_GZIP_LAST_BLOCK, self._trailer(b"".join([part.content for part in parts])))
+        return b"".join(body)
 
     @staticmethod
     def _trailer(plain: bytes) -> bytes:
@@ -103,8 +115,8 @@ class ZstdFrames:
         parameters = zstd.CompressionParameter
         return zstd.compress(plain, options={parameters.compression_level: level, parameters.checksum_flag: 1})
 
-    def store(self, plain: bytes) -> bytes:
-        return self.pack(plain, 1)
+    def store(self, parts: Sequence[Part]) -> bytes:
+        return self.pack(b"".join([part.content for part in parts]), 1)
 
     def unpack(self, packed: bytes, plain_bytes: int) -> bytes:
         reader = zstd.ZstdDecompressor()
@@ -120,6 +132,14 @@ class ZstdFrames:
 
     def piece(self, payload: bytes) -> bytes:
         return struct.pack("<II", _SKIPPABLE, len(payload)) + payload
+
+
+def _stored_blocks(plain: bytes) -> Iterator[bytes]:
+    """Yield deflate blocks that are not the last and hold bytes as they are."""
+    for start in range(0, len(plain), _STORED_BLOCK):
+        block = plain[start : start + _STORED_BLOCK]
+        yield struct.pack("<BHH", 0, len(block), len(block) ^ 0xFFFF)
+        yield block
 
 
 _CODECS: dict[Codec, FrameCodec] = {Codec.GZIP: GzipFrames(), Codec.ZSTD: ZstdFrames()}
@@ -148,9 +168,10 @@ def inflate(packed: bytes, plain_bytes: int) -> bytes:
 
 
 def is_compressible(plain: bytes | memoryview) -> bool:
-    """Whether compressing is worth its time, told from a few samples of the content."""
-    if len(plain) < _SAMPLES * _SAMPLE_BYTES:
-        return True
-    step = (len(plain) - _SAMPLE_BYTES) // (_SAMPLES - 1)
-    sample = b"".join(bytes(plain[at : at + _SAMPLE_BYTES]) for at in range(0, step * _SAMPLES, step))
-    return len(deflate.deflate_compress(sample, 1)) < _WORTH_IT * len(sample)
+    """Whether compressing is worth its time, told from four kilobytes of the content."""
+    if len(plain) <= _SAMPLES * _SAMPLE_BYTES:
+        sample = bytes(plain)
+    else:
+        step = (len(plain) - _SAMPLE_BYTES) // (_SAMPLES - 1)
+        sample = b"".join([bytes(plain[at : at + _SAMPLE_BYTES]) for at in range(0, step * _SAMPLES, step)])
+    return len(deflate.deflate_compress(sample, 1)) < _WORTH_IT * len(sample) + _TOO_SMALL_TO_TELL

@@ -23,7 +23,7 @@ _BLOCK_NAME = b"sections"
 _MAX_SECTIONS = 1_000_000
 
 
-class _SectionRow(msgspec.Struct, array_like=True, frozen=True):
+class _SectionRow(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     name: str
     frame: int
     frame_count: int
@@ -63,7 +63,7 @@ class _DumpWriter:
         self._digest.update(payload)
         self._size_bytes += len(payload)
         for start in range(0, len(payload), LARGE_FRAME_BYTES):
-            self._packer.add_large(payload[start : start + LARGE_FRAME_BYTES])
+            self._packer.add_plain(payload[start : start + LARGE_FRAME_BYTES])
 
     def _end_section(self) -> None:
         self._packer.end_frame()

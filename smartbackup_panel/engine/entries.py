@@ -26,7 +26,7 @@ MAX_SIZE_BYTES = 1 << 62
 _REASONS = frozenset(reason.value for reason in SkipReason)
 
 
-class IndexEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class IndexEntry(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
     """One path as stored.
 
     (`archive`, `frame`, `offset`) is where its first byte of data lies, in plain bytes; `member` is the archive whose

@@ -139,6 +139,15 @@ def open_own(parent_fd: int, name: str) -> int:
         raise RestoreFailed(f"{name} cannot be opened: {error.strerror}", hint=_HINT) from error
 
 
+def open_staging(parent_fd: int, staging: Staging) -> int:
+    """Return a descriptor of the folder that `prepare_staging` made, and of no other. Raises RestoreFailed."""
+    fd = open_own(parent_fd, staging.staging_name)
+    if os.fstat(fd).st_ino != staging.staged_inode:
+        os.close(fd)
+        raise RestoreFailed(f"{staging.staging_name} is not what this restore left there")
+    return fd
+
+
 def is_for_worker(parent_fd: int) -> bool:
     """Whether the worker itself may change names in this folder: root only where nobody else can, others always."""
     if os.geteuid() != 0:

@@ -10,11 +10,11 @@ from concurrent.futures import Future
 from concurrent.futures.thread import ThreadPoolExecutor
 
 from smartbackup_panel.core.tree import Codec
-from smartbackup_panel.engine.codecs import get_codec, is_compressible
+from smartbackup_panel.engine.codecs import Part, get_codec, is_compressible
 from smartbackup_panel.engine.layout import LARGE_FRAME_BYTES, PACK_BYTES
 
 Emit = Callable[[bytes, int, bytes], None]
-_JUDGED_FROM_BYTES = 16 * 1024
+_JUDGED_FROM_BYTES = 2 * 1024
 """Smaller files go into whatever frame is under way: judging them costs more than it saves."""
 
 
@@ -29,7 +29,7 @@ class FramePacker:
         self._pool = ThreadPoolExecutor(count)
         self._limit = 2 * count + 1
         self._running: deque[tuple[Future[tuple[bytes, bytes]], int]] = deque()
-        self._waiting: list[bytes] = []
+        self._waiting: list[Part] = []
         self._waiting_bytes = 0
         self._is_stored = False
         self._next_frame = 0
@@ -51,9 +51,9 @@ class FramePacker:
         if self._waiting_bytes >= PACK_BYTES:
             self.end_frame()
 
-    def _append(self, content: bytes) -> None:
+    def _append(self, content: bytes, *, compresses: bool = True) -> None:
         if content:
-            self._waiting.append(content)
+            self._waiting.append(Part(content, compresses))
             self._waiting_bytes += len(content)
 
     def add_small(self, header: bytes, content: bytes, padding: bytes) -> tuple[int, int]:
@@ -64,7 +64,7 @@ class FramePacker:
             self._is_stored = stored
         self._append(header)
         place = self.place
-        self._append(content)
+        self._append(content, compresses=not stored)
         self._append(padding)
         if self._waiting_bytes >= PACK_BYTES:
             self.end_frame()
@@ -78,18 +78,17 @@ class FramePacker:
 
     def add_large(self, content: bytes) -> None:
         """Append at most a frame's worth of a large file, in frames that hold nothing else."""
-        self._append(content)
+        self._is_stored = len(content) >= _JUDGED_FROM_BYTES and not is_compressible(content)
+        self._append(content, compresses=not self._is_stored)
         if self._waiting_bytes >= LARGE_FRAME_BYTES:
-            self._is_stored = not is_compressible(content)
             self.end_frame()
 
     def end_frame(self) -> None:
         """Hand what is waiting to the threads as one frame."""
         if self._waiting:
-            plain = b"".join(self._waiting)
-            self._waiting, self._waiting_bytes = [], 0
             work = self._store if self._is_stored else self._pack
-            self._running.append((self._pool.submit(work, plain), len(plain)))
+            self._running.append((self._pool.submit(work, self._waiting), self._waiting_bytes))
+            self._waiting, self._waiting_bytes = [], 0
             self._next_frame += 1
         self._is_stored = False
         while len(self._running) > self._limit:
@@ -111,10 +110,10 @@ class FramePacker:
         packed, sha256 = future.result()
         self._emit(packed, plain_bytes, sha256)
 
-    def _pack(self, plain: bytes) -> tuple[bytes, bytes]:
-        packed = self._codec.pack(plain, self._level)
+    def _pack(self, parts: list[Part]) -> tuple[bytes, bytes]:
+        packed = self._codec.pack(b"".join([part.content for part in parts]), self._level)
         return packed, hashlib.sha256(packed).digest()
 
-    def _store(self, plain: bytes) -> tuple[bytes, bytes]:
-        packed = self._codec.store(plain)
+    def _store(self, parts: list[Part]) -> tuple[bytes, bytes]:
+        packed = self._codec.store(parts)
         return packed, hashlib.sha256(packed).digest()

@@ -89,11 +89,11 @@ def _open_by_components(dir_fd: int, path: bytes, flags: int, mode: int) -> int:
     return current
 
 
-def open_folder(path: str) -> int:
+def open_folder(path: str, *, may_be_link: bool = False) -> int:
     """Return a descriptor of the folder at an absolute path.
 
-    The last name may not be a link; on the way only links of root are followed (an administrator's, as in
-    /var/www -> /srv/www). Raises MissingDocumentRoot, UnsafePath, and OSError (EACCES).
+    On the way only links of root are followed (an administrator's, as in /var/www -> /srv/www); the last name may be
+    one only with `may_be_link`. Raises MissingDocumentRoot, UnsafePath, and OSError (EACCES).
     """
     if not path.startswith("/"):
         raise UnsafePath(f"{path!r} is not an absolute path")
@@ -111,7 +111,7 @@ def open_folder(path: str) -> int:
                 if not stat.S_ISDIR(kind):
                     raise MissingDocumentRoot(f"{path} is not a folder")
                 continue
-            target = _link_of_root(following, path, is_last)
+            target = _link_of_root(following, path, is_refused=is_last and not may_be_link)
             links += 1
             if links > _LINKS_FOLLOWED:
                 raise UnsafePath(f"{path} leads through too many links")
@@ -133,10 +133,10 @@ def _step(dir_fd: int, name: bytes, whole: str) -> int:
         raise MissingDocumentRoot(f"{whole} is not a folder") from error
 
 
-def _link_of_root(link_fd: int, whole: str, is_last: bool) -> bytes:
+def _link_of_root(link_fd: int, whole: str, *, is_refused: bool) -> bytes:
     """Return the text of an administrator's link and close its descriptor."""
     try:
-        if is_last:
+        if is_refused:
             raise UnsafePath(f"{whole} is a link", hint="A domain's folder has to be a real folder, not a link.")
         if os.fstat(link_fd).st_uid != 0:
             raise UnsafePath(f"{whole} leads through a link that does not belong to root")
@@ -230,10 +230,11 @@ def remove_tree(dir_fd: int, name: bytes) -> None:
 
 
 def empty_folder(dir_fd: int, name: bytes) -> None:
-    """Remove everything below the folder `name`, however deep. Raises OSError."""
+    """Remove everything below the folder `name`, however deep (what is too deep is moved up first). Raises OSError."""
     stack = [_open_for_removal(dir_fd, name)]
     names: list[list[bytes]] = [_names(stack[0])]
     path: list[bytes] = [name]
+    moved = 0
     try:
         while stack:
             if not names[-1]:
@@ -245,6 +246,11 @@ def empty_folder(dir_fd: int, name: bytes) -> None:
                 continue
             child = names[-1].pop()
             if _unlinked(stack[-1], child):
+                continue
+            if len(stack) >= MAX_DEPTH:
+                moved += 1
+                names[0].append(b".smartbackup-deep-%d" % moved)
+                os.rename(child, names[0][-1], src_dir_fd=stack[-1], dst_dir_fd=stack[0])
                 continue
             stack.append(_open_for_removal(stack[-1], child))
             names.append(_names(stack[-1]))

@@ -70,7 +70,7 @@ class FrameRecord(NamedTuple):
     sha256: bytes
 
 
-class BlockRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class BlockRow(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
     """A row of the block directory; `offset` is logical (inside the index area)."""
 
     first_path: bytes
@@ -81,7 +81,7 @@ class BlockRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
     sha256: bytes
 
 
-class ArchiveRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class ArchiveRow(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
     """A row of the archive table. The own archive is last; its digest is not known yet and all zero."""
 
     name: str

@@ -74,11 +74,14 @@ class Plan(msgspec.Struct, tag=True, frozen=True):
 
 
 class Stage(msgspec.Struct, tag=True, frozen=True):
-    """Fill a folder; descriptors: the point's archives, then the folder. `live` says whether the live tree counts."""
+    """Fill a folder; descriptors: the point's archives, then the folder unless it lies in the tenant's own parent folder.
+
+    Without `staging` the folder stands alone: the live tree does not count, and what is in the way is replaced.
+    """
 
     archives: list[str]
     options: RestoreOptions
-    live: bool
+    staging: Staging | None
 
 
 class MakeStaging(msgspec.Struct, tag=True, frozen=True):

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveRefused, RestoreFailed
-from smartbackup_panel.core.tree import EntryType, SkipReason, StageSummary
+from smartbackup_panel.core.tree import EntryType, StageSummary
 from smartbackup_panel.engine.archive_reader import ArchiveSet
 from smartbackup_panel.engine.entries import IndexEntry, Stat, entry_type, unpack_stat
 from smartbackup_panel.engine.fsafe import DirectoryCursor, closing, create_file, open_beneath
 from smartbackup_panel.engine.live_copy import LiveCopier
 from smartbackup_panel.engine.ownership import Ownership, restored_mode
-from smartbackup_panel.engine.restore_choice import IMMOVABLE, Action, Choice
-from smartbackup_panel.engine.restore_plan import describe_obstacle
+from smartbackup_panel.engine.restore_choice import Action, Choice
+from smartbackup_panel.engine.scan import Identity
 from smartbackup_panel.engine.syscalls import syncfs
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY
@@ -33,6 +33,14 @@ class _OpenFolder:
     fd: int
     facts: Stat
     xattrs: Xattrs | None
+
+
+@dataclass(frozen=True, slots=True)
+class _StagedLink:
+    """The first name that an inode with several names got in staging."""
+
+    path: bytes
+    inode: int
 
 
 class Finisher:
@@ -103,7 +111,7 @@ class RestoreWriter:
         self._may_replace = may_replace
         self._stack: list[_OpenFolder] = []
         self._links = DirectoryCursor(target_fd)
-        self._first_links: dict[bytes, int] = {}
+        self._first_links: dict[bytes | Identity, _StagedLink] = {}
         self._restored_files = self._restored_bytes = self._kept_files = 0
         self._lost: list[bytes] = []
         self._told_at = 0.0
@@ -136,13 +144,7 @@ class RestoreWriter:
             self._restore(choice.entry)
         elif choice.seen is not None and choice.action in (Action.KEEP, Action.KEEP_TREE):
             self._keep(choice.path, choice.action)
-        elif choice.seen is not None and choice.action is Action.LOSE:
-            reason = SkipReason(choice.seen.reason)
-            if reason in IMMOVABLE:
-                raise RestoreFailed(
-                    describe_obstacle(choice.path, reason),
-                    hint="Restore single paths or into another folder; the domain's folder cannot be exchanged.",
-                )
+        elif choice.action is Action.LOSE:
             self._lost.append(choice.path)
 
     def _leave_to(self, parent: bytes, *, is_end: bool = False) -> None:
@@ -213,28 +215,29 @@ class RestoreWriter:
     def _restore_file(self, parent_fd: int, name: bytes, entry: IndexEntry, facts: Stat) -> None:
         self._restored_files += 1
         self._make_room(parent_fd, name)
-        if entry.link and self._link(entry, parent_fd, name):
+        first = entry.link or entry.path
+        if self._link(first, parent_fd, name):
             return
         with closing(create_file(parent_fd, name)) as fd:
             self._restored_bytes += self._write_content(fd, entry, facts.size)
             self._finisher.finish(fd, facts, entry.xattrs)
             if facts.nlink > 1:
-                self._first_links[entry.path] = os.fstat(fd).st_ino
+                self._first_links[first] = _StagedLink(entry.path, os.fstat(fd).st_ino)
 
-    def _link(self, entry: IndexEntry, parent_fd: int, name: bytes) -> bool:
-        """Make a hard link to the first path; False when that one is not part of this restore."""
-        wanted_inode = self._first_links.get(entry.link)
-        if wanted_inode is None:
+    def _link(self, first: bytes | Identity, parent_fd: int, name: bytes) -> bool:
+        """Make a further link to what is staged of this inode; False when nothing of it is, or it cannot be linked."""
+        staged = self._first_links.get(first)
+        if staged is None:
             return False
-        first_fd, first_name = self._links.parent(entry.link)
+        first_fd, first_name = self._links.parent(staged.path)
         try:
             os.link(first_name, name, src_dir_fd=first_fd, dst_dir_fd=parent_fd, follow_symlinks=False)
         except OSError as error:
             if error.errno in (errno.EMLINK, errno.EACCES, errno.EPERM):
                 return False
             raise
-        if os.stat(name, dir_fd=parent_fd, follow_symlinks=False).st_ino != wanted_inode:
-            raise RestoreFailed(f"{entry.link[:200]!r} was replaced while it was restored")
+        if os.stat(name, dir_fd=parent_fd, follow_symlinks=False).st_ino != staged.inode:
+            raise RestoreFailed(f"{staged.path[:200]!r} was replaced while it was restored")
         return True
 
     def _write_content(self, fd: int, entry: IndexEntry, size: int) -> int:
@@ -279,8 +282,18 @@ class RestoreWriter:
             return
         if stat.S_ISDIR(found.st_mode):
             self._enter(parent_fd, name, path, *self._live.folder_facts(path))
-        elif self._live.copy(path, parent_fd, name):
+        else:
+            self._keep_file(path, found, parent_fd, name)
+
+    def _keep_file(self, path: bytes, found: os.stat_result, parent_fd: int, name: bytes) -> None:
+        identity = (found.st_dev, found.st_ino)
+        if self._link(identity, parent_fd, name):
             self._kept_files += 1
+        elif self._live is not None and self._live.copy(path, parent_fd, name):
+            self._kept_files += 1
+            if found.st_nlink > 1:
+                inode = os.stat(name, dir_fd=parent_fd, follow_symlinks=False).st_ino
+                self._first_links[identity] = _StagedLink(path, inode)
         else:
             self._lost.append(path)
 

@@ -7,6 +7,7 @@ ustar fields serve whenever they suffice; pax records carry the rest (sub-second
 from __future__ import annotations
 
 import stat
+import struct
 
 from smartbackup_panel.engine.entries import IndexEntry, data_size, unpack_stat
 
@@ -16,6 +17,7 @@ _REGULAR, _HARDLINK, _SYMLINK, _FOLDER, _PAX = b"0", b"1", b"2", b"5", b"x"
 _MAX_OCTAL_ID = 0o7777777
 _MAX_OCTAL_SIZE = 0o77777777777
 _PAX_NAME = b"PaxHeaders/entry"
+_BLOCK = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s16x155s12x")
 _SPARSE_NAME = b"GNUSparseFile.0/entry"
 
 
@@ -154,23 +156,19 @@ def _ustar(
     group: bytes = b"",
 ) -> bytes:
     """Return one header block. Numbers that do not fit become 0 (a pax record has them), sizes base-256."""
-    size_field = b"%011o\0" % size if size <= _MAX_OCTAL_SIZE else b"\x80" + size.to_bytes(11, "big")
-    fields = (
-        name.ljust(100, b"\0"),
-        b"%07o\0" % mode,
-        b"%07o\0" % (uid if uid <= _MAX_OCTAL_ID else 0),
-        b"%07o\0" % (gid if gid <= _MAX_OCTAL_ID else 0),
-        size_field,
-        b"%011o\0" % (mtime if 0 <= mtime <= _MAX_OCTAL_SIZE else 0),
+    block = _BLOCK.pack(
+        name,
+        b"%07o" % mode,
+        b"%07o" % (uid if uid <= _MAX_OCTAL_ID else 0),
+        b"%07o" % (gid if gid <= _MAX_OCTAL_ID else 0),
+        b"%011o" % size if size <= _MAX_OCTAL_SIZE else b"\x80" + size.to_bytes(11, "big"),
+        b"%011o" % (mtime if 0 <= mtime <= _MAX_OCTAL_SIZE else 0),
         b"        ",
         kind,
-        link.ljust(100, b"\0"),
+        link,
         b"ustar\x0000",
-        user.ljust(32, b"\0"),
-        group.ljust(32, b"\0"),
-        bytes(16),
-        prefix.ljust(155, b"\0"),
-        bytes(12),
+        user,
+        group,
+        prefix,
     )
-    block = b"".join(fields)
     return b"%s%06o\0 %s" % (block[:148], sum(block), block[156:])

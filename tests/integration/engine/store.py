@@ -96,6 +96,10 @@ class Store:
         """Open a point by its number."""
         return ArchiveSet.open(self.fd, self.names[number], KEY)
 
+    def path_of(self, sink: ArchiveSink) -> Path:
+        """Return the unpublished file of a sink."""
+        return self.folder / f"{sink.name}.part"
+
     def path(self, number: int = -1) -> Path:
         """Return the file of a point's own archive."""
         return self.folder / self.names[number]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -105,30 +107,31 @@ def test_exclusions_leave_out_and_list(store: Store, site: Path) -> None:
         ]
 
 
+DISTURB = """
+import os, sys
+growing, flickering = sys.argv[1:]
+with open(growing, "ab", buffering=0) as log:
+    print(flush=True)
+    while True:
+        log.write(b"another line\\n")
+        os.truncate(flickering, 1_000)
+        os.truncate(flickering, 12_000_000)
+"""
+
+
 def test_files_that_change_while_they_are_read_leave_a_whole_archive(
     store: Store, site: Path, open_folder: Path
 ) -> None:
-    import threading
-
     still = write(site / "still.bin", os.urandom(300_000)).read_bytes()
-    growing, flickering = write(site / "grow.log", b"x" * 3_000_000), write(site / "flicker.bin", b"y" * 2_000_000)
-    stop = threading.Event()
-
-    def disturb() -> None:
-        with growing.open("ab") as log:
-            while not stop.is_set():
-                log.write(b"another line\n")
-                log.flush()
-                os.truncate(flickering, 1_000)
-                os.truncate(flickering, 2_000_000)
-
-    disturber = threading.Thread(target=disturb)
-    disturber.start()
+    growing, flickering = write(site / "grow.log", b"x" * 12_000_000), write(site / "flicker.bin", b"y" * 12_000_000)
+    disturber = subprocess.Popen([sys.executable, "-c", DISTURB, growing, flickering], stdout=subprocess.PIPE)
     try:
+        assert disturber.stdout is not None
+        disturber.stdout.readline()
         summary = store.back_up()
     finally:
-        stop.set()
-        disturber.join()
+        disturber.kill()
+        disturber.communicate()
     assert set(summary.unstable.names) <= {b"grow.log", b"flicker.bin"}
     assert summary.unstable.count >= 1
     store.restore_into(open_folder / "out")

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import threading
-import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -173,6 +173,24 @@ def test_an_exact_restore_of_a_folder_removes_what_it_has_too_much(store: Store,
     assert (site / "index.php").read_bytes() == b"now"
 
 
+def test_hard_links_stay_links_whether_restored_or_kept(store: Store, site: Path) -> None:
+    write(site / "a-first.txt", b"three names")
+    for name in ("b.txt", "c.txt"):
+        os.link(site / "a-first.txt", site / name)
+    store.back_up()
+    write(site / "kept" / "one.txt", b"two names")
+    os.link(site / "kept" / "one.txt", site / "kept" / "two.txt")
+    store.restore(options=RestoreOptions(RestoreMode.MERGE, (b"b.txt", b"c.txt")))
+    same = {path: row["same_as"] for path, row in look(site).items() if "same_as" in row}
+    assert same == {
+        b"a-first.txt": b"a-first.txt",
+        b"b.txt": b"b.txt",
+        b"c.txt": b"b.txt",
+        b"kept/one.txt": b"kept/one.txt",
+        b"kept/two.txt": b"kept/one.txt",
+    }
+
+
 @pytest.mark.parametrize("path", [b"no/such/file", b"shop.example"])
 def test_a_path_that_the_point_lacks_is_refused(store: Store, site: Path, path: bytes) -> None:
     write(site / "index.php", b"x")
@@ -336,19 +354,26 @@ def test_a_mount_point_cannot_be_exchanged(store: Store, site: Path) -> None:
     assert names(store) == ["shop.example"]
 
 
+def test_a_link_in_place_of_the_domains_folder_is_never_exchanged(store: Store, site: Path, open_folder: Path) -> None:
+    site.rename(open_folder / "real")
+    site.symlink_to(open_folder / "real")
+    with store.agent(AgentPurpose.RESTORE) as agent, pytest.raises(UnsafePath):
+        agent.prepare_staging("cafe0123")
+    assert sorted(names(store)) == ["real", "shop.example"]
+
+
 def test_staging_is_never_taken_over(store: Store, site: Path) -> None:
     write(site / "index.php", b"good")
     with store.agent(AgentPurpose.RESTORE) as agent:
         staging = agent.prepare_staging("cafe0123")
         with pytest.raises(RestoreFailed, match="File exists"):
             agent.prepare_staging("cafe0123")
-        (site.parent / staging.staging_name).rmdir()
-        time.sleep(0.01)
-        (site.parent / "blocker").mkdir()
-        (site.parent / staging.staging_name).mkdir()
-        if os.stat(site.parent / staging.staging_name).st_ino != staging.staged_inode:
+        foreign = replace(staging, staged_inode=1, live_inode=2)
+        for step in (agent.discard, agent.swap, agent.swap_back):
             with pytest.raises(RestoreFailed, match="not what this restore left"):
-                agent.discard(staging)
+                step(foreign)
+        assert agent.swap_state(foreign) is SwapState.GONE
+    assert names(store) == [staging.staging_name, "shop.example"]
 
 
 def test_an_agent_of_root_restores_beside_a_link_in_its_path(open_folder: Path, site: Path) -> None:

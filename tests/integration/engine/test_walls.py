@@ -6,6 +6,7 @@ import gzip
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from smartbackup_panel.core.errors import MissingDocumentRoot, UnsafePath
 from smartbackup_panel.core.tree import AgentPurpose, ScanOptions, SkipReason, Tenant
 from smartbackup_panel.engine.agent import Agent
 from tests.integration.engine.store import Store
-from tests.integration.engine.tenants import ALICE, AS_ALICE, BOB, WEB, give
+from tests.integration.engine.tenants import ALICE, AS_ALICE, BOB, WEB, as_user, give
 from tests.integration.engine.trees import look, write
 
 CANARY = b"CANARY-that-belongs-to-somebody-else"
@@ -41,6 +42,16 @@ def reasons(store: Store, site: Path) -> dict[bytes, SkipReason]:
     return {row.path: row.reason for row in store.back_up().skipped.first}
 
 
+@pytest.fixture
+def worker_with_groups() -> Iterator[None]:
+    """Give this process supplementary groups, as a worker may have."""
+    before = os.getgroups()
+    os.setgroups([4, 27])
+    yield
+    os.setgroups(before)
+
+
+@pytest.mark.usefixtures("worker_with_groups")
 def test_the_agent_is_nobody_but_the_tenant(alice_store: Store) -> None:
     with alice_store.agent() as agent:
         agent.scan(ScanOptions())
@@ -51,6 +62,31 @@ def test_the_agent_is_nobody_but_the_tenant(alice_store: Store) -> None:
     assert status["Gid"].split() == ["20001"] * 4
     assert status["Groups"].split() == []
     assert (status["CapEff"], status["CapPrm"], status["NoNewPrivs"]) == ("0" * 16, "0" * 16, "1")
+
+
+def test_the_tenants_other_processes_cannot_look_into_the_agent(alice_store: Store) -> None:
+    with alice_store.agent() as agent:
+        agent.scan(ScanOptions())
+        spy = as_user(ALICE, "os.listdir(f'/proc/{sys.argv[1]}/fd')", str(agent.pid))
+        assert spy.wait() == 1
+        spy = as_user(ALICE, "os.open(f'/proc/{sys.argv[1]}/mem', os.O_RDONLY)", str(agent.pid))
+        assert spy.wait() == 1
+
+
+def test_an_agent_that_stays_the_same_user_cannot_be_looked_into_either() -> None:
+    code = """
+import ctypes, os
+from smartbackup_panel.core.tree import AgentPurpose
+from smartbackup_panel.engine import jail
+jail.enter(None, AgentPurpose.READ, os.getppid())
+print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
+try:
+    import xml.dom.minidom
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\nxml would be imported after the process became the tenant\n"
 
 
 @pytest.mark.parametrize(
@@ -177,6 +213,19 @@ def test_a_tenants_link_on_the_way_is_refused(open_folder: Path, site: Path) -> 
     give(way, ALICE)
     with Agent.start(str(way / site.name), AS_ALICE) as agent, pytest.raises(UnsafePath):
         agent.scan(ScanOptions())
+
+
+@pytest.mark.parametrize("purpose", AgentPurpose)
+def test_an_application_is_found_as_the_tenant_without_importing_anything_more(
+    open_folder: Path, site: Path, purpose: AgentPurpose
+) -> None:
+    give(site, ALICE)
+    config = b"<?php define('DB_NAME', 'shop'); define('DB_USER', 'shop'); define('DB_PASSWORD', 'x');"
+    give(write(site / "wp-config.php", config, mode=0o640), ALICE)
+    give(write(site / "wp-includes" / "version.php", b"<?php $wp_version = '6.1.9';"), ALICE)
+    with Agent.start(str(site), AS_ALICE, purpose=purpose) as agent:
+        found = agent.inspect()
+    assert found["kind"] == "wordpress"
 
 
 def test_a_missing_folder_is_said(open_folder: Path) -> None:
