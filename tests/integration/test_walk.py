@@ -53,7 +53,9 @@ def test_tar_alone_gives_the_tree_back(installation: Installation, tmp_path: Pat
     assert not differences(site.tree(), tree_of(tmp_path))
 
 
-def test_an_increment_holds_changes_and_forgets_deletions_and_every_point_comes_back(installation: Installation) -> None:
+def test_an_increment_holds_changes_and_forgets_deletions_and_every_point_comes_back(
+    installation: Installation,
+) -> None:
     site = make_site(installation)
     first = installation.smartbackup("backup", "shop.example.test", "--type", "full")
     then = site.tree()
