@@ -39,7 +39,6 @@ class _Planner:
         self._not_kept = SkippedCollector()
         self._unchanged_count = self._restored_bytes = self._bytes_needed = 0
         self._obstacle = ""
-        self._not_a_folder: bytes | None = None
 
     def add(self, choice: Choice) -> None:
         """Count one decision."""
@@ -66,7 +65,7 @@ class _Planner:
             reason = SkipReason(seen.reason)
             self._not_kept.add(seen.path, reason, seen.detail)
             if reason in IMMOVABLE and not self._obstacle:
-                self._obstacle = describe_obstacle(seen.path, reason)
+                self._obstacle = _describe_obstacle(seen.path, reason)
         elif is_folder(seen.stat):
             return
         elif action is Action.REMOVE:
@@ -91,7 +90,7 @@ class _Planner:
         )
 
 
-def describe_obstacle(path: bytes, reason: SkipReason) -> str:
+def _describe_obstacle(path: bytes, reason: SkipReason) -> str:
     """Return why a tree with such a path cannot be exchanged as a whole."""
     shown = path[:200].decode(errors="backslashreplace")
     if reason is SkipReason.NESTED_ROOT:

@@ -88,7 +88,11 @@ def shop(mariadb_server: MariaDB) -> Iterator[Shop]:
     with make_installation(settings) as installation:
         files: dict[str, bytes | str] = {f"code/{number}.php": f"<?php // {number}\n" * 50 for number in range(1500)}
         files |= {f"images/{number}.jpg": os.urandom(1_000_000) for number in range(40)}
-        files |= {"wp-config.php": config, "wp-load.php": "<?php\n", "wp-includes/version.php": "<?php $wp_version = '6.1';\n"}
+        files |= {
+            "wp-config.php": config,
+            "wp-load.php": "<?php\n",
+            "wp-includes/version.php": "<?php $wp_version = '6.1';\n",
+        }
         site = installation.add_site(DOMAIN, files)
         installation.smartbackup("backup", DOMAIN)
         yield Shop(installation, site, mariadb_server, database)

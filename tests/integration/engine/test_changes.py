@@ -87,6 +87,7 @@ def test_exclusions_leave_out_and_list(store: Store, site: Path) -> None:
     write(site / "debug.log", b"log")
     write(site / "sub" / "other.log", b"log")
     write(site / "other-domain" / "index.php", b"another domain's")
+    write(site / ".smartbackup-databases" / "dump.sql.gz", b"ours")
     options = ScanOptions(exclude=("/cache/*", "*.log"), nested_roots=(b"other-domain",))
     summary = store.back_up(scan=options)
     assert {row.path: row.reason for row in summary.skipped.first} == {
@@ -94,6 +95,7 @@ def test_exclusions_leave_out_and_list(store: Store, site: Path) -> None:
         b"debug.log": SkipReason.EXCLUDED,
         b"sub/other.log": SkipReason.EXCLUDED,
         b"other-domain": SkipReason.NESTED_ROOT,
+        b".smartbackup-databases": SkipReason.OWN_FOLDER,
     }
     assert summary.skipped.loss_count == 0
     with store.open() as point:

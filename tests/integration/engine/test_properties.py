@@ -16,7 +16,7 @@ from tests.integration.engine.store import Store
 from tests.integration.engine.trees import OLD_NS, look
 
 IS_LONG = os.environ.get("SMARTBACKUP_LONG") == "1"
-EXAMPLES, MOST_POINTS, MOST_CHANGES = (500, 12, 20) if IS_LONG else (8, 4, 12)
+EXAMPLES, MOST_POINTS, MOST_CHANGES = (500, 12, 20) if IS_LONG else (5, 4, 12)
 NAMES = st.sampled_from([b"a", b"b", b"a.b", b"a-", b"\xff\x01", b"caf\xc3\xa9"])
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map(b"/".join)
 CONTENTS = st.sampled_from([b"", b"x", b"one two three\n" * 40, b"\0" * 5_000, bytes(range(256)) * 300, b"y" * 600_000])

@@ -45,7 +45,7 @@ def test_a_file_swapped_for_a_link_never_leaks(open_folder: Path, site: Path, ow
     swapper = as_user(ALICE, SWAPPER, site, canary)
     try:
         time.sleep(0.2)
-        for _ in range(12):
+        for _ in range(8):
             store.back_up(PointKind.FULL)
             with gzip.open(store.path()) as file:
                 assert CANARY not in file.read()

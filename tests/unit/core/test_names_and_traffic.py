@@ -32,7 +32,9 @@ BAD_NAMES = [
 ]
 
 
-@pytest.mark.parametrize("name", ["shop.example.com", "xn--bcher-kva.example", "localhost", "_dmarc.example.com", "1.example"])
+@pytest.mark.parametrize(
+    "name", ["shop.example.com", "xn--bcher-kva.example", "localhost", "_dmarc.example.com", "1.example"]
+)
 def test_names_of_domains_are_accepted(name: str) -> None:
     assert check_domain_name(name) == name
 

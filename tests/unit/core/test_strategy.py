@@ -103,3 +103,12 @@ def test_a_point_of_databases_alone_is_not_built_on() -> None:
     dump = replace(point("dump", PointKind.FULL, 0.1), database_only=True, archive=None)
     chosen = choose_point(None, Strategy.INCREMENTAL, [dump, *CHAIN], NOW, 7)
     assert chosen.parent == SECOND
+
+
+def test_a_very_large_domain_with_some_changes_gets_differentials_and_a_full_point_a_month() -> None:
+    very_large = replace(analysis("large", "medium"), size_bytes=10 * 1024**3)
+    assert choose_strategy(very_large).strategy is Strategy.DIFFERENTIAL
+    assert choose_strategy(replace(very_large, size_bytes=10 * 1024**3 - 1)).strategy is Strategy.INCREMENTAL
+    for days_old, kind in ((30, PointKind.DIFFERENTIAL), (31, PointKind.FULL)):
+        base = [replace(FULL, created_at=NOW - timedelta(days=days_old))]
+        assert choose_point(None, Strategy.DIFFERENTIAL, base, NOW, 7).kind is kind
