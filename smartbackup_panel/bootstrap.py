@@ -8,16 +8,22 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from smartbackup_panel.adapters.access_logs import LogFiles
 from smartbackup_panel.adapters.clock import SystemClock
+from smartbackup_panel.adapters.cron_files import CronFiles
 from smartbackup_panel.adapters.databases.mariadb import MariaDBServer
+from smartbackup_panel.adapters.databases.postgres import PostgresServer
 from smartbackup_panel.adapters.db.state import open_state
 from smartbackup_panel.adapters.locks import held
+from smartbackup_panel.adapters.notify import Notifications
 from smartbackup_panel.adapters.panels.directory import DirectoryPanel
+from smartbackup_panel.adapters.pressure import KernelPressure
 from smartbackup_panel.adapters.process import Account
 from smartbackup_panel.core.databases import DatabaseServer, parse_database_hosts
 from smartbackup_panel.core.errors import StateUnavailable
 from smartbackup_panel.core.model import JobKind
 from smartbackup_panel.core.ports import JobEngine, PanelAdapter
+from smartbackup_panel.core.surroundings import Surroundings
 from smartbackup_panel.core.tree import Tenant
 from smartbackup_panel.services.accounts import Accounts
 from smartbackup_panel.services.analysis import analyse
@@ -77,8 +83,9 @@ def open_services(settings: Settings) -> Services:
         state=open_state(settings.state_url),
         panel=_panel(settings),
         clock=SystemClock(),
-        database_servers={"mysql": _mariadb(settings)},
+        database_servers={"mysql": _mariadb(settings), "pgsql": _postgres(settings)},
         read_signing_key=functools.cache(lambda: _secret(settings, "signing-key")),
+        surroundings=_surroundings(settings),
     )
     return Services(installation, Queries(installation), Requests(installation), Accounts(installation))
 
@@ -87,9 +94,29 @@ def _panel(settings: Settings) -> PanelAdapter:
     return DirectoryPanel(settings.domains_root, settings.access_log)
 
 
+def _surroundings(settings: Settings) -> Surroundings:
+    return Surroundings(
+        access_logs=LogFiles(),
+        pressure=KernelPressure(),
+        notifier=Notifications(
+            settings.notify_email,
+            settings.notify_from,
+            settings.smtp_url,
+            settings.notify_webhook,
+            settings.notify_apprise,
+        ),
+        cron=CronFiles(settings.cron_dir),
+    )
+
+
 def _mariadb(settings: Settings) -> Callable[[Tenant], DatabaseServer]:
     allowed = parse_database_hosts(settings.database_hosts)
     return lambda tenant: MariaDBServer(allowed, Account(tenant.uid, tenant.gid, tenant.groups))
+
+
+def _postgres(settings: Settings) -> Callable[[Tenant], DatabaseServer]:
+    allowed = parse_database_hosts(settings.database_hosts)
+    return lambda tenant: PostgresServer(allowed, Account(tenant.uid, tenant.gid, tenant.groups))
 
 
 def _make_folder(path: str) -> None:

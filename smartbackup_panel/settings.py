@@ -14,6 +14,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from smartbackup_panel.core.errors import BadSetting
+from smartbackup_panel.core.quiet_hours import Span, parse_spans
 
 DEFAULT_CONFIG = "/etc/smartbackup/config.toml"
 PREFIX = "SMARTBACKUP_"
@@ -70,6 +71,17 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def _spans(text: str) -> tuple[Span, ...]:
+    return parse_spans(text)
+
+
+def _window(text: str) -> Span:
+    spans = parse_spans(text)
+    if len(spans) != 1:
+        raise ValueError("must be one span such as 01:00-06:00")
+    return spans[0]
+
+
 def _setting(default: str, parse: Callable[[str], object], doc: str) -> object:
     return field(default=default, metadata={"parse": parse, "doc": doc})
 
@@ -92,7 +104,7 @@ class _Table:
     )
     panel: object = _setting("directory", _one_of("directory"), "The hosting panel whose inventory is used.")
     database_hosts: object = _setting(
-        "localhost:/run/mysqld/mysqld.sock,127.0.0.1:3306",
+        "localhost:/run/mysqld/mysqld.sock,127.0.0.1:3306,localhost:/run/postgresql/.s.PGSQL.5432,127.0.0.1:5432",
         str,
         "Where tenants' databases may live: comma-separated host, host:port or localhost:/socket.",
     )
@@ -108,12 +120,41 @@ class _Table:
         "www-data", _names, "Comma-separated users of web servers, whose files in a site belong to it (PHP uploads)."
     )
     timezone: object = _setting("UTC", _timezone, "Time zone of schedules.")
+    backup_window: object = _setting(
+        "01:00-06:00", _window, "Time of day in which daily and weekly runs are planned, in the schedules' time zone."
+    )
+    blackout_hours: object = _setting(
+        "", _spans, "Comma-separated spans such as 08:00-10:00 in which no planned run begins."
+    )
+    schedule_mode: object = _setting(
+        "worker", _one_of("worker", "cron"), "What starts planned runs: the worker, or files for the server's cron."
+    )
+    cron_dir: object = _setting("/etc/cron.d", _absolute, "Folder of the cron files where schedule_mode is cron.")
+    pressure_limit: object = _setting(
+        "60", _count(0, 100), "Percent of CPU or disk pressure from which planned runs wait and slow down; 0: never."
+    )
+    pressure_wait_minutes: object = _setting(
+        "60", _count(0, 1440), "Minutes that a planned run waits for a busy server before it runs gently."
+    )
     compression: object = _setting("gzip:6", _compression, "gzip or zstd, with a level after a colon.")
     concurrency: object = _setting("4", _count(1, 64), "Jobs that run at once.")
     full_every_days: object = _setting("7", _count(1, 366), "Days after which a point is a full one again.")
     grace_days: object = _setting("30", _count(1, 3650), "Days that the points of a deleted domain are kept.")
     undo_days: object = _setting("7", _count(1, 90), "Days that a restore can be undone.")
     reserve_mb: object = _setting("256", _count(0, 10_000_000), "Megabytes that stay free on the store's filesystem.")
+    history_days: object = _setting("365", _count(1, 3650), "Days that ended jobs, their logs and traffic are kept.")
+    notify_email: object = _setting("", _names, "Comma-separated addresses that alarms are mailed to.")
+    notify_from: object = _setting("smartbackup@localhost", str, "Sender of the mails.")
+    smtp_url: object = _setting(
+        "smtp://localhost:25",
+        str,
+        "Mail server: smtp:// (STARTTLS where offered) or smtps://, with user:password@ if needed.",
+    )
+    notify_webhook: object = _setting("", str, "Address that alarms are posted to as JSON.")
+    notify_apprise: object = _setting(
+        "", _names, "Comma-separated Apprise addresses (needs the extra `notify`): chat and messaging services."
+    )
+    notify_every_minutes: object = _setting("60", _count(1, 1440), "Least minutes between two messages of alarms.")
     reconcile_seconds: object = _setting(
         "120", _count(5, 86_400), "Seconds between two looks at the panel's inventory."
     )
@@ -134,12 +175,25 @@ class Settings:
     spool_dir: str
     web_users: tuple[str, ...]
     timezone: str
+    backup_window: Span
+    blackout_hours: tuple[Span, ...]
+    schedule_mode: str
+    cron_dir: str
+    pressure_limit: int
+    pressure_wait_minutes: int
     compression: str
     concurrency: int
     full_every_days: int
     grace_days: int
     undo_days: int
     reserve_mb: int
+    history_days: int
+    notify_email: tuple[str, ...]
+    notify_from: str
+    smtp_url: str
+    notify_webhook: str
+    notify_apprise: tuple[str, ...]
+    notify_every_minutes: int
     reconcile_seconds: int
     web_address: str
     sources: Mapping[str, str] = field(default_factory=dict)

@@ -7,19 +7,21 @@ import os
 import signal
 import threading
 import time
+from datetime import datetime, timedelta
 from types import FrameType
 
 from smartbackup_panel.bootstrap import Services
 from smartbackup_panel.core.errors import MissingDocumentRoot
 from smartbackup_panel.core.ports import JobEngine
-from smartbackup_panel.services import events, restore_journal, scheduling, upkeep
+from smartbackup_panel.services import events, pacing, scheduling, upkeep
 from smartbackup_panel.services.coverage import cover_new_domains
 from smartbackup_panel.services.domains import reconcile
 
 TICK_SECONDS = 0.5
 SCHEDULE_EVERY_SECONDS = 5.0
 HEARTBEAT_EVERY_SECONDS = 10.0
-UNDOS_EVERY_SECONDS = 3600.0
+MINUTE_SECONDS = 60.0
+HOUR_SECONDS = 3600.0
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ class Worker:
         self._stop = threading.Event()
         self._handed_over: set[str] = set()
         self._due: dict[str, float] = {}
+        self._clock: tuple[datetime, float] | None = None
 
     def run(self) -> None:
         """Work until asked to stop. Raises WorkerUnavailable when another worker runs."""
@@ -44,7 +47,8 @@ class Worker:
             runner = self.services.runner(upkeep.WORKER)
 
             def run_job(job_id: str) -> None:
-                runner.run(job_id)
+                with pacing.gently(self.installation, job_id):
+                    runner.run(job_id)
 
             engine.start(run_job)
             log.info("worker started", extra={"pid": os.getpid()})
@@ -62,11 +66,13 @@ class Worker:
             upkeep.clean_up(self.installation)
             events.take_events(self.installation)
             self._look_around()
-            scheduling.enqueue_due(self.installation)
+            scheduling.enqueue_due(self.installation, spread=False)
             waiting = upkeep.jobs_to_run(self.installation, interrupted=True)
             runner = self.services.runner()
             for job in waiting:
                 runner.run(job.id)
+            upkeep.every_minute(self.installation)
+            upkeep.every_hour(self.installation)
             return len(waiting)
 
     def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
@@ -80,10 +86,20 @@ class Worker:
         if self._is_due("schedule", SCHEDULE_EVERY_SECONDS):
             scheduling.enqueue_due(self.installation)
         if self._is_due("heartbeat", HEARTBEAT_EVERY_SECONDS):
+            self._watch_clock()
             upkeep.say_alive(self.installation)
-        if self._is_due("undos", UNDOS_EVERY_SECONDS):
-            restore_journal.expire_undos(self.installation)
+        if self._is_due("minute", MINUTE_SECONDS):
+            upkeep.every_minute(self.installation)
+        if self._is_due("hour", HOUR_SECONDS):
+            upkeep.every_hour(self.installation)
         self._hand_over(engine)
+
+    def _watch_clock(self) -> None:
+        """Compare the clock on the wall with the one that never jumps; a jump is noted, and set back next runs are corrected."""
+        wall, steady = self.installation.clock.now(), time.monotonic()
+        before, self._clock = self._clock, (wall, steady)
+        jump = (wall - before[0]) - timedelta(seconds=steady - before[1]) if before else timedelta()
+        upkeep.watch_clock(self.installation, jump)
 
     def _look_around(self) -> None:
         """Reconcile and cover what is new; an inventory that cannot be read changes nothing."""
@@ -95,10 +111,13 @@ class Worker:
         if found.created or found.deleted or found.missing or found.returned:
             log.info("inventory changed: %s", found)
         cover_new_domains(self.installation)
+        scheduling.follow_states(self.installation)
 
     def _hand_over(self, engine: JobEngine, *, interrupted: bool = False) -> None:
         """Give waiting jobs to the engine, which knows each only once however often it is given."""
         waiting = upkeep.jobs_to_run(self.installation, interrupted=interrupted)
+        if not interrupted:
+            waiting = pacing.ready(self.installation, waiting)
         for job in waiting:
             if job.id not in self._handed_over:
                 engine.enqueue(job.id, job.domain_id or "installation", job.priority)

@@ -31,14 +31,15 @@ def show(session: Session, domain: str) -> None:
 @schedule.command("set")
 @click.argument("domain")
 @click.argument("expressions", nargs=-1, metavar="CRON[=TYPE]...")
+@click.option("--timezone", metavar="ZONE", help="The domain's time zone, for example Europe/Berlin.")
 @command
-def set_lines(session: Session, domain: str, expressions: tuple[str, ...]) -> None:
+def set_lines(session: Session, domain: str, expressions: tuple[str, ...], timezone: str | None) -> None:
     """Pin a domain's schedule to cron expressions, for example '30 2 * * *' '30 2 * * 0=full'."""
     from smartbackup_panel.services.scheduling import set_schedule
 
     found, installation = session.domain(domain), session.services.installation
     with installation.state.write() as tx:
-        made = set_schedule(installation, tx, found, list(expressions))
+        made = set_schedule(installation, tx, found, list(expressions), timezone)
     _tell(session, found, made)
 
 
@@ -61,10 +62,13 @@ def update(session: Session, domain: str) -> None:
 
 def _tell(session: Session, domain: Domain, found: Schedule | None) -> None:
     from smartbackup_panel.commands.tables import moment, show_facts
-    from smartbackup_panel.core.schedule import in_words
-    from smartbackup_panel.services.scheduling import next_five
+    from smartbackup_panel.core.cron_words import in_words, warn_of
+    from smartbackup_panel.services.scheduling import last_changes, next_five
 
-    runs = next_five(found, session.services.installation.clock.now()) if found else ()
+    now = session.services.installation.clock.now()
+    runs = next_five(found, now) if found else ()
+    words = "; ".join(in_words(line) for line in found.lines) if found else "none yet"
+    warning = warn_of(found, now) if found else None
     document: dict[str, Any] = {
         "domain": domain.name,
         "schedule": [{"cron": line.cron, "type": line.kind or "auto"} for line in found.lines] if found else [],
@@ -72,11 +76,18 @@ def _tell(session: Session, domain: Domain, found: Schedule | None) -> None:
         "reason": found.reason if found else "decided after the first analysis",
         "timezone": found.timezone if found else session.settings.timezone,
         "pinned": found.pinned if found else False,
+        "in_words": words,
+        "warning": warning,
+        "changes": [
+            {"at": at.isoformat(), "text": text} for at, text in last_changes(session.services.installation, domain.id)
+        ],
         "next_runs": [at.isoformat() for at in runs],
     }
     facts = [
-        ("schedule", "; ".join(in_words(line) for line in found.lines) if found else "none yet"),
+        ("schedule", words),
         ("why", document["reason"]),
+        *([("warning", warning)] if warning else []),
+        *((f"changed {at:%Y-%m-%d}", text) for at, text in last_changes(session.services.installation, domain.id)),
         *(("next", moment(at)) for at in runs),
     ]
     session.answer(document, lambda: show_facts(facts))

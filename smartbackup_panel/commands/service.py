@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 
 import click
 
 from smartbackup_panel.commands.session import Session, command
+
+SECRET = ("smtp_url", "notify_webhook", "notify_apprise")
 
 
 @click.command()
@@ -58,11 +61,20 @@ def check(session: Session) -> None:
     rows = [{"check": row.name, "ok": row.is_ok, "found": row.found, "hint": row.hint} for row in found]
     table = [("ok" if row.is_ok else "ATTENTION", row.name, row.found, "" if row.is_ok else row.hint) for row in found]
     ok = all(row.is_ok for row in found)
-    settings = {name: str(getattr(session.settings, name)) for name in session.settings.sources}
+    settings = {name: _shown(name, getattr(session.settings, name)) for name in session.settings.sources}
     document = {"ok": ok, "checks": rows, "settings": settings, "sources": dict(session.settings.sources)}
     session.answer(document, lambda: show_table(("", "check", "found", "what to do"), table))
     if not ok:
         sys.exit(1)
+
+
+def _shown(name: str, value: object) -> str:
+    """Return a setting as it may be printed: addresses that carry passwords or tokens are only said to be set."""
+    if name in SECRET and value:
+        return "(set)"
+    if name == "state_url":
+        return re.sub(r"://[^/@]*@", "://(set)@", str(value))
+    return str(value)
 
 
 @click.command("rebuild-catalog")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 
 from smartbackup_panel.core.model import Analysis
 
@@ -13,6 +15,7 @@ MEDIUM_FROM = 20
 SMALL_BELOW_BYTES = 100 * MEGABYTE
 MEDIUM_BELOW_BYTES = 1024 * MEGABYTE
 STEADY_RATIO = 0.25
+READINGS_APART = timedelta(hours=1)
 
 
 def activity_level(file_changes: int) -> str:
@@ -56,3 +59,54 @@ def trend(counts: Sequence[int]) -> str:
     if now > then * (1 + STEADY_RATIO) + 1:
         return "rising"
     return "falling" if now < then * (1 - STEADY_RATIO) - 1 else "stable"
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a domain is taken for: its activity level and size category, each changed only when two readings agree."""
+
+    level: str
+    size: str
+
+
+def settle(history: Sequence[Analysis]) -> Settled:
+    """Return what analyses (newest first, at least one) settle on.
+
+    The oldest reading counts at once; a later one that differs counts when the next one agrees with it, so that one busy
+    day changes nothing. Readings less than an hour apart are one reading, its last.
+    """
+    readings: list[Analysis] = []
+    for analysis in reversed(history):
+        if readings and analysis.analysed_at - readings[-1].analysed_at < READINGS_APART:
+            readings[-1] = analysis
+        else:
+            readings.append(analysis)
+    return Settled(
+        _settled([reading.activity_level for reading in readings]),
+        _settled([reading.size_category for reading in readings]),
+    )
+
+
+def _settled(readings: Sequence[str]) -> str:
+    settled = readings[0]
+    for before, now in pairwise(readings):
+        if before == now:
+            settled = now
+    return settled
+
+
+def is_unsettled(history: Sequence[Analysis]) -> bool:
+    """Return whether the newest reading differs from what the domain is taken for: it wants to be confirmed."""
+    settled = settle(history)
+    return (settled.level, settled.size) != (history[0].activity_level, history[0].size_category)
+
+
+def describe_change(before: Settled, after: Settled, then: Analysis, now: Analysis) -> str | None:
+    """Return what changed in words ("activity medium → high: 31 → 140 files a day"), or None."""
+    said = []
+    if before.level != after.level:
+        said.append(f"activity {before.level} → {after.level}: {then.file_changes} → {now.file_changes} files a day")
+    if before.size != after.size:
+        sizes = f"{then.size_bytes // MEGABYTE} → {now.size_bytes // MEGABYTE} MB"
+        said.append(f"size {before.size} → {after.size}: {sizes}")
+    return "; ".join(said) or None

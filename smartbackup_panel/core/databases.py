@@ -14,11 +14,18 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from smartbackup_panel.core.errors import BadSetting, DatabaseRefused
+from smartbackup_panel.core.row_rules import KEEP_ALL_ROWS, DumpPolicy
 
 HOSTS_SETTING = "SMARTBACKUP_DATABASE_HOSTS"
 DEFAULT_SOCKET = "/run/mysqld/mysqld.sock"
 DEFAULT_PORT = 3306
-DEFAULT_DATABASE_HOSTS = f"localhost:{DEFAULT_SOCKET},127.0.0.1:{DEFAULT_PORT}"
+POSTGRES_PORT = 5432
+POSTGRES_SOCKET = f"/run/postgresql/.s.PGSQL.{POSTGRES_PORT}"
+DEFAULT_DATABASE_HOSTS = (
+    f"localhost:{DEFAULT_SOCKET},127.0.0.1:{DEFAULT_PORT},localhost:{POSTGRES_SOCKET},127.0.0.1:{POSTGRES_PORT}"
+)
+_DEFAULT_PORTS = {"pgsql": POSTGRES_PORT}
+_POSTGRES_SOCKET_NAME = ".s.PGSQL."
 
 NEW_PREFIX = "_sbn_"
 OLD_PREFIX = "_sbo_"
@@ -26,7 +33,9 @@ JOURNAL_TABLE = "_sb_restore"
 RESERVED_PREFIXES = (NEW_PREFIX, OLD_PREFIX, JOURNAL_TABLE)
 """Names that a restore uses inside a tenant's database; such tables are never dumped and never shown."""
 
-SYSTEM_DATABASES = frozenset({"mysql", "information_schema", "performance_schema", "sys"})
+SYSTEM_DATABASES = frozenset(
+    {"mysql", "information_schema", "performance_schema", "sys", "postgres", "template0", "template1"}
+)
 IDENTIFIER_LIMIT = 64
 _FIELD_LIMIT = 1_024
 _LOOPBACK = "127.0.0.1"
@@ -164,9 +173,10 @@ def choose_address(login: DatabaseLogin, allowed: Sequence[AllowedHost]) -> Addr
     if login.socket is not None:
         return _allowed_socket(login, allowed)
     host = login.host.lower()
-    port = login.port or DEFAULT_PORT
-    sockets = [place.socket for place in allowed if place.socket is not None]
-    if host in ("localhost", "") and login.port in (None, DEFAULT_PORT) and sockets:
+    default_port = _DEFAULT_PORTS.get(login.kind, DEFAULT_PORT)
+    port = login.port or default_port
+    sockets = [place.socket for place in allowed if place.socket and _speaks(place.socket, login.kind)]
+    if host in ("localhost", "") and login.port in (None, default_port) and sockets:
         return Address(socket=sockets[0])
     names = {"localhost", _LOOPBACK} if host in ("localhost", "") else {host}
     for place in allowed:
@@ -188,6 +198,11 @@ def _allowed_socket(login: DatabaseLogin, allowed: Sequence[AllowedHost]) -> Add
         f"The site reaches its database {login.name} through {login.socket}, which this server's settings do not allow.",
         hint=f"If that socket is your database server's, add localhost:{login.socket} to {HOSTS_SETTING}.",
     )
+
+
+def _speaks(socket: str, kind: str) -> bool:
+    """Return whether a socket is of a kind of server: PostgreSQL names its sockets itself, any other is MariaDB's."""
+    return socket.rpartition("/")[2].startswith(_POSTGRES_SOCKET_NAME) == (kind == "pgsql")
 
 
 def _socket_key(path: str) -> str:
@@ -218,19 +233,26 @@ class DumpPiece(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TableDump:
-    """One table of a dump. `rows` were counted in the dump itself; `size_bytes` are its SQL, uncompressed."""
+    """One table of a dump. `rows` were counted in the dump itself; `size_bytes` are its SQL, uncompressed.
+
+    `rows_left_out` and `bytes_left_out` are what the policy saved: counted in the SQL where some rows were left out, the
+    server's own estimates where all were (`data_left_out`).
+    """
 
     name: str
     rows: int
     size_bytes: int
     data_left_out: bool = False
+    rows_left_out: int = 0
+    bytes_left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class DumpReport:
     """What a finished dump holds. `consistent` is True when all rows are of one moment (one transaction).
 
-    `missing` names what could not be dumped (a point with such a dump is `partial`); `warnings` are sentences for the page.
+    `missing` names what could not be dumped (a point with such a dump is `partial`); `warnings` are sentences for the page;
+    `held_back` are tables whose rows a restore leaves out unless they are asked for.
     """
 
     name: str
@@ -245,6 +267,14 @@ class DumpReport:
     sequences: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    held_back: tuple[str, ...] = ()
+
+    @property
+    def saved_ratio(self) -> float:
+        """Return which part of the database was left out, 0.0 to 1.0."""
+        kept = sum(table.size_bytes for table in self.tables)
+        saved = sum(table.bytes_left_out for table in self.tables)
+        return saved / (kept + saved) if saved else 0.0
 
     def to_fields(self) -> dict[str, Any]:
         """Return it as plain types for JSON; `from_fields` is the reverse."""
@@ -262,21 +292,9 @@ class DumpReport:
             server_version=str(fields["server_version"]),
             started_at=datetime.fromisoformat(fields["started_at"]),
             consistent=bool(fields["consistent"]),
+            held_back=tuple(str(text) for text in fields.get("held_back", ())),
             **{name: tuple(str(text) for text in fields[name]) for name in names},
         )
-
-
-@dataclass(frozen=True, slots=True)
-class DumpPolicy:
-    """Which tables are dumped with their definition alone. By default every row of every table is kept."""
-
-    leave_rows_out: frozenset[str] = frozenset()
-
-    def keeps_rows(self, table: str) -> bool:
-        return table not in self.leave_rows_out
-
-
-KEEP_ALL_ROWS = DumpPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +352,20 @@ class SwapMode(StrEnum):
 
     EXACT = "exact"
     MERGE = "merge"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPart:
+    """What of a dump is loaded. `tables` None: all of it; else these tables with their triggers, and nothing else."""
+
+    tables: frozenset[str] | None = None
+    with_held_back: bool = False
+
+    def takes(self, table: str) -> bool:
+        return self.tables is None or table in self.tables
+
+
+WHOLE_DUMP = LoadPart()
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,6 +428,7 @@ class DatabaseServer(Protocol):
         restore_id: str,
         expected: DumpReport | None = None,
         on_progress: Progress | None = None,
+        part: LoadPart = WHOLE_DUMP,
     ) -> LoadReport: ...
 
     def swap(self, login: DatabaseLogin, restore_id: str, mode: SwapMode = SwapMode.EXACT) -> SwapReport: ...

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from functools import lru_cache
+from itertools import pairwise
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from croniter import croniter
 
@@ -17,7 +20,39 @@ from smartbackup_panel.core.errors import WrongUsage
 from smartbackup_panel.core.model import Analysis, PointKind, Schedule, ScheduleLine, Strategy
 
 SPREAD_MINUTES = 120
+HOUR = 3
 WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
+
+
+class Rhythm(StrEnum):
+    """How often a domain is backed up. Source: docs/design.md, "Schedule"."""
+
+    SIX_HOURS = "every six hours"
+    DAILY = "daily"
+    MIXED = "daily, Sundays a full point"
+    DIFFERENTIAL = "daily, on the first of the month a full point"
+    WEEKLY = "Sundays"
+
+    @property
+    def interval(self) -> timedelta:
+        """The time between two runs."""
+        return {Rhythm.SIX_HOURS: timedelta(hours=6), Rhythm.WEEKLY: timedelta(days=7)}.get(self, timedelta(days=1))
+
+    def starts(self, minute: int) -> tuple[int, ...]:
+        """Return the minutes of the week (0 is Sunday 0:00) of runs that begin at a minute of the day."""
+        if self is Rhythm.WEEKLY:
+            return (minute,)
+        if self is Rhythm.SIX_HOURS:
+            return tuple(minute % 360 + 360 * number for number in range(28))
+        return tuple(minute + 24 * 60 * day for day in range(7))
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The minute of the day at which a domain's runs begin, and why then."""
+
+    minute: int
+    because: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,31 +64,86 @@ class NextSlot:
     slot: str
 
 
-def decide_schedule(domain_name: str, analysis: Analysis, strategy: Strategy, timezone: str) -> Schedule:
-    """Return the schedule for a strategy and an activity level, near 3 AM but spread over two hours by the domain's name.
-
-    Mixed: increments each day, a full point each Sunday. High activity: every six hours. Medium: daily. Low: Sundays.
-    """
-    minute_of_window = _spread(domain_name)
-    hour, minute = 3 + minute_of_window // 60, minute_of_window % 60
-    clock = f"{hour:02d}:{minute:02d}"
-    changes = f"{analysis.file_changes} files changed in the last day"
-    where = "near 3 AM, spread so that domains do not start together"
-    weekly_full = ScheduleLine(f"{minute} {hour} * * 0", PointKind.FULL)
-    lines: tuple[ScheduleLine, ...]
+def choose_rhythm(level: str, strategy: Strategy, *, is_suspended: bool = False) -> Rhythm:
+    """Return how often a domain of this activity level and strategy is backed up; a suspended one weekly."""
+    if is_suspended:
+        return Rhythm.WEEKLY
     if strategy is Strategy.MIXED:
-        lines = (ScheduleLine(f"{minute} {hour} * * *", PointKind.INCREMENTAL), weekly_full)
-        reason = f"daily at {clock}, Sundays a full point; {changes}; {where}"
-    elif analysis.activity_level == "high":
-        lines = (ScheduleLine(f"{minute} {hour % 6}-23/6 * * *"),)
-        reason = f"every six hours; {changes}"
-    elif analysis.activity_level == "medium":
-        lines = (ScheduleLine(f"{minute} {hour} * * *"),)
-        reason = f"daily at {clock}; {changes}; {where}"
-    else:
-        lines = (ScheduleLine(f"{minute} {hour} * * 0"),)
-        reason = f"Sundays at {clock}; {changes}; {where}"
-    return Schedule(lines=lines, timezone=timezone, strategy=strategy, reason=reason)
+        return Rhythm.MIXED
+    if strategy is Strategy.DIFFERENTIAL:
+        return Rhythm.DIFFERENTIAL
+    return {"high": Rhythm.SIX_HOURS, "medium": Rhythm.DAILY}.get(level, Rhythm.WEEKLY)
+
+
+def decide_schedule(
+    domain_name: str,
+    analysis: Analysis,
+    strategy: Strategy,
+    timezone: str,
+    start: Start | None = None,
+    *,
+    is_suspended: bool = False,
+) -> Schedule:
+    """Return the schedule for a strategy and an activity level.
+
+    Without a `start` runs begin near 3 AM, spread over two hours by the domain's name.
+    """
+    rhythm = choose_rhythm(analysis.activity_level, strategy, is_suspended=is_suspended)
+    start = start or Start(HOUR * 60 + _spread(domain_name), "near 3 AM, spread so that domains do not start together")
+    clock = f"{start.minute // 60:02d}:{start.minute % 60:02d}"
+    said = {
+        Rhythm.SIX_HOURS: "every six hours",
+        Rhythm.MIXED: f"daily at {clock}, Sundays a full point",
+        Rhythm.DIFFERENTIAL: f"daily at {clock}, on the first of the month a full point",
+    }.get(rhythm, f"{rhythm} at {clock}")
+    if is_suspended:
+        said = f"suspended by the panel: {said}"
+    reason = f"{said}; {analysis.file_changes} files changed in the last day; {start.because}"
+    return Schedule(lines=_lines(rhythm, start.minute), timezone=timezone, strategy=strategy, reason=reason)
+
+
+def _lines(rhythm: Rhythm, minute_of_day: int) -> tuple[ScheduleLine, ...]:
+    hour, minute = divmod(minute_of_day, 60)
+    if rhythm is Rhythm.SIX_HOURS:
+        return (ScheduleLine(f"{minute} {hour % 6}-23/6 * * *"),)
+    if rhythm is Rhythm.WEEKLY:
+        return (ScheduleLine(f"{minute} {hour} * * 0"),)
+    daily, sunday = f"{minute} {hour} * * *", f"{minute} {hour} * * 0"
+    if rhythm is Rhythm.MIXED:
+        return (ScheduleLine(daily, PointKind.INCREMENTAL), ScheduleLine(sunday, PointKind.FULL))
+    if rhythm is Rhythm.DIFFERENTIAL:
+        return (ScheduleLine(daily, PointKind.DIFFERENTIAL), ScheduleLine(f"{minute} {hour} 1 * *", PointKind.FULL))
+    return (ScheduleLine(daily),)
+
+
+def first_minute(schedule: Schedule) -> int | None:
+    """Return the minute of the day at which a schedule of one rhythm begins (a six-hourly one before 6 AM), else None."""
+    minute, hour, *_ = schedule.lines[0].cron.split() if schedule.lines else ("", "")
+    hour = hour.removesuffix("-23/6")
+    return int(hour) * 60 + int(minute) if hour.isdigit() and minute.isdigit() else None
+
+
+def has_rhythm(schedule: Schedule, rhythm: Rhythm) -> bool:
+    """Return whether a schedule's lines are of a rhythm, whatever its minute."""
+    minute = first_minute(schedule)
+    return minute is not None and schedule.lines == _lines(rhythm, minute)
+
+
+def interval_of(schedule: Schedule, now: datetime) -> timedelta:
+    """Return the longest time between two runs, by the clock on the wall: how old a point may become."""
+    for rhythm in Rhythm:
+        if has_rhythm(schedule, rhythm):
+            return rhythm.interval
+    return _longest_gap(tuple(line.cron for line in schedule.lines), now.date())
+
+
+@lru_cache(maxsize=1024)
+def _longest_gap(crons: tuple[str, ...], day: date) -> timedelta:
+    moments: set[datetime] = set()
+    for cron in crons:
+        walk = croniter(cron, datetime(day.year, day.month, day.day))
+        moments |= {walk.get_next(datetime) for _ in range(60)}
+    return max((later - earlier for earlier, later in pairwise(sorted(moments)[:60])), default=timedelta(days=7))
 
 
 def _spread(domain_name: str) -> int:
@@ -68,6 +158,14 @@ def check_cron(expression: str) -> str:
             f"{expression!r} is no cron expression of five fields", hint="For example '30 3 * * *' for daily at 03:30."
         )
     return " ".join(expression.split())
+
+
+def check_timezone(name: str) -> str:
+    """Return the name of a time zone; raises WrongUsage for what is none."""
+    try:
+        return ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise WrongUsage(f"{name!r} is no time zone", hint="For example Europe/Berlin or UTC.") from None
 
 
 def next_slot(schedule: Schedule, after: datetime) -> NextSlot | None:
@@ -93,19 +191,3 @@ def next_slots(schedule: Schedule, after: datetime, count: int) -> list[NextSlot
                 found[slot] = NextSlot(at, line.kind, slot)
             taken += 1
     return sorted(found.values(), key=lambda run: run.at)[:count]
-
-
-def in_words(line: ScheduleLine) -> str:
-    """Return a cron line in plain words for the shapes this product makes, else the expression itself."""
-    minute, hour, day, month, weekday = line.cron.split()
-    if not (minute.isdigit() and day == "*" and month == "*"):
-        return line.cron
-    if hour.isdigit():
-        clock = f"{int(hour):02d}:{int(minute):02d}"
-        if weekday == "*":
-            return f"every day at {clock}"
-        if weekday.isdigit():
-            return f"{WEEKDAYS[int(weekday) % 7]}s at {clock}"
-    if hour.endswith("/6") and weekday == "*":
-        return f"every six hours at minute {int(minute):02d}"
-    return line.cron

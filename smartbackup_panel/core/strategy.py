@@ -7,6 +7,9 @@ from datetime import datetime, timedelta
 
 from smartbackup_panel.core.model import Analysis, Point, PointKind, PointState, Strategy
 
+VERY_LARGE_FROM_BYTES = 10 * 1024 * 1024 * 1024
+DIFFERENTIAL_FULL_EVERY = timedelta(days=31)
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -30,6 +33,11 @@ def choose_strategy(analysis: Analysis) -> Choice:
         return Choice(Strategy.FULL, f"medium size and quiet ({changes}): full points are quick enough")
     if level == "high":
         return Choice(Strategy.MIXED, f"large and busy ({changes}): a full point each week, increments each day")
+    if level == "medium" and analysis.size_bytes >= VERY_LARGE_FROM_BYTES:
+        return Choice(
+            Strategy.DIFFERENTIAL,
+            f"very large with some changes ({changes}): differentials each day, a full point a month",
+        )
     if level == "medium":
         return Choice(
             Strategy.INCREMENTAL, f"large with some changes ({changes}): increments with a full point each week"
@@ -59,6 +67,8 @@ def choose_point(
     last, base = chain[0], chain[-1]
     if asked is PointKind.FULL or (asked is None and strategy is Strategy.FULL):
         return NextPoint(PointKind.FULL, "asked for" if asked else "the strategy is full points", None)
+    if asked is None and strategy is Strategy.DIFFERENTIAL and now - base.created_at >= DIFFERENTIAL_FULL_EVERY:
+        return NextPoint(PointKind.FULL, "the last full point is a month old", None)
     if asked is PointKind.DIFFERENTIAL or (asked is None and strategy is Strategy.DIFFERENTIAL):
         return NextPoint(PointKind.DIFFERENTIAL, "what changed since the last full point", base)
     if asked is None and now - base.created_at >= timedelta(days=full_every_days):

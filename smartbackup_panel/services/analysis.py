@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import os
-import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from smartbackup_panel.adapters.db import domains, schedules
+from smartbackup_panel.adapters.db import domains, schedules, traffic
 from smartbackup_panel.core.activity import activity_level, average_daily_changes, daily_counts, size_category, trend
 from smartbackup_panel.core.model import Analysis, Domain, Progress, Schedule
 from smartbackup_panel.core.strategy import Choice, choose_strategy
-from smartbackup_panel.core.traffic import count_requests
 from smartbackup_panel.core.tree import Progress as Step
 from smartbackup_panel.core.tree import ScanSummary
-from smartbackup_panel.services import sidecars
+from smartbackup_panel.services import pacing, sidecars
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import JobContext, Outcome
-from smartbackup_panel.services.scheduling import update_schedule
+from smartbackup_panel.services.scheduling import steady_reading, update_schedule
 from smartbackup_panel.services.tenants import scan_options, start_agent
 
 OnStep = Callable[[Step], None]
-LONGEST_LOG_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +47,12 @@ def conclude(
     installation: Installation, domain: Domain, summary: ScanSummary, found: dict[str, object], seconds: float
 ) -> Conclusion:
     """Return and record the analysis that follows from a scan, and the schedule that follows from the analysis."""
-    now = installation.clock.now()
+    now, requests = installation.clock.now(), read_traffic(installation, domain)
     with installation.state.write() as tx:
         analysis = Analysis(
             file_changes=summary.changed_last_24_hours,
             activity_level=activity_level(summary.changed_last_24_hours),
-            traffic_requests=count_requests(_log_lines(domain.access_log), now - timedelta(days=1)),
+            traffic_requests=requests,
             average_daily_changes=float(summary.changed_last_24_hours),
             trend="stable",
             size_bytes=summary.size_bytes,
@@ -71,8 +67,9 @@ def conclude(
         document_root = os.path.join(domain.root, str(found.get("document_root", ""))).rstrip("/")
         domains.set_application(tx, domain.id, analysis.application, document_root)
         schedule = update_schedule(installation, tx, domain, analysis)
+        steady = steady_reading(schedules.list_analyses(tx, domain.id))
     sidecars.write_activity(installation, domain, analysis)
-    return Conclusion(analysis, choose_strategy(analysis), schedule)
+    return Conclusion(analysis, choose_strategy(steady), schedule)
 
 
 def analysis_fields(domain: Domain, concluded: Conclusion) -> dict[str, object]:
@@ -98,9 +95,11 @@ def analysis_fields(domain: Domain, concluded: Conclusion) -> dict[str, object]:
 
 
 def on_step(context: JobContext, phase: str) -> OnStep:
-    """Return what hands an agent's progress on to the job."""
+    """Return what hands an agent's progress on to the job, and slows a planned job down while the server is busy."""
+    breather = pacing.Breather(context.installation, context.job)
 
     def hand_on(step: Step) -> None:
+        breather.pause()
         context.progress(
             Progress(phase, step.bytes_done, step.bytes_total or 0, step.files_done, step.files_total or 0)
         )
@@ -114,16 +113,22 @@ def _with_history(tx: Connection, domain: Domain, analysis: Analysis) -> Analysi
     return Analysis(**fields | {"average_daily_changes": average_daily_changes(counts), "trend": trend(counts)})
 
 
-def _log_lines(path: str | None) -> Iterator[bytes]:
-    """Yield the last lines of an access log and of its first rotation; nothing where there is no plain file."""
-    for name in (path, f"{path}.1") if path else ():
-        try:
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            continue
-        with os.fdopen(fd, "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                continue
-            file.seek(max(0, status.st_size - LONGEST_LOG_BYTES))
-            yield from file
+def read_traffic(installation: Installation, domain: Domain) -> int:
+    """Take over what is new in a domain's access logs and return the requests of the last 24 hours.
+
+    The position in the logs and the counts are recorded in one transaction: no line counts twice or is lost.
+    """
+    now = installation.clock.now()
+    with installation.state.write() as tx:
+        if domain.access_log is not None and not _is_inside(domain.access_log, domain.root):
+            reading = installation.surroundings.access_logs.read_new(
+                domain.access_log, traffic.list_positions(tx, domain.id)
+            )
+            traffic.add_hours(tx, domain.id, reading.hours)
+            traffic.save_positions(tx, domain.id, reading.positions)
+        return traffic.count_last_day(tx, domain.id, now)
+
+
+def _is_inside(path: str, folder: str) -> bool:
+    """Return whether a log lies in the tenant's own folder, where the worker opens nothing (SECURITY rule 1)."""
+    return os.path.commonpath([path, folder]) == folder.rstrip("/")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from smartbackup_panel.adapters.db import domains, people, schedules
+from smartbackup_panel.adapters.db import domains, people, points, schedules
 from smartbackup_panel.core.errors import UnknownDomain
 from smartbackup_panel.core.model import PANEL, Actor, Domain, DomainState, PanelDomain
 from smartbackup_panel.core.names import check_domain_name
@@ -57,7 +57,7 @@ def reconcile(installation: Installation) -> Reconciled:
     """Compare the inventory with the records and bring these up to date.
 
     A domain that is gone becomes `deleted` where the panel announced it, else `missing`: its owner can put it back.
-    A folder that reappears with another owner is another domain; its owner sees nothing of the old one (rule 29).
+    A folder that has another owner than before is another domain; its owner sees nothing of the old one (rule 29).
     """
     found = {item.uid: item for item in installation.panel.list_domains()}
     lists: dict[str, list[str]] = {name: [] for name in ("created", "returned", "missing", "deleted", "changed")}
@@ -78,7 +78,7 @@ def reconcile(installation: Installation) -> Reconciled:
 
 def _take_over(installation: Installation, tx: Connection, domain: Domain | None, item: PanelDomain) -> str | None:
     now = installation.clock.now()
-    if domain is not None and domain.state is DomainState.MISSING and domain.owner_uid != item.owner_uid:
+    if domain is not None and domain.owner_uid != item.owner_uid and _is_somebody_elses(tx, domain):
         _end(tx, domain, installation)
         domain = None
     if domain is None:
@@ -92,6 +92,15 @@ def _take_over(installation: Installation, tx: Connection, domain: Domain | None
         return "changed" if differs else None
     domains.set_state(tx, domain.id, state, now)
     return "returned" if domain.state is DomainState.MISSING else "changed"
+
+
+def _is_somebody_elses(tx: Connection, domain: Domain) -> bool:
+    """Return whether a domain that has another owner now is another domain (rule 29).
+
+    One that was missing always is. One that is there is as soon as it has a point that the new owner must not see;
+    before that, a panel that makes a folder first and gives it away then is at work.
+    """
+    return domain.state is DomainState.MISSING or bool(points.list_points(tx, domain.id, 1))
 
 
 def _miss(installation: Installation, tx: Connection, domain: Domain) -> str | None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from smartbackup_panel.core.databases import DatabaseLogin, DumpRun
 from smartbackup_panel.core.errors import ArchiveMissing, DatabaseRefused, DumpFailed
 from smartbackup_panel.core.model import Domain, DumpFile, Progress
+from smartbackup_panel.core.row_rules import DumpPolicy, LeaveOut, choose_policy
 from smartbackup_panel.core.tree import Codec, DumpPiece
+from smartbackup_panel.engine.archive_file import ArchiveFile
 from smartbackup_panel.engine.archive_sink import ArchiveSink
-from smartbackup_panel.engine.dumps import read_dump, verify_dump, write_dump
+from smartbackup_panel.engine.dumps import read_dump, read_sections, verify_dump, write_dump
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import JobContext
 from smartbackup_panel.services.store import dump_name
@@ -70,7 +73,7 @@ def dump_databases(
                 continue
             name = dump_name(moment, login.name if len(logins) > 1 else None)
             try:
-                _dump_one(context, domain, login, folder_fd, name, limit, made)
+                _dump_one(context, domain, login, _policy_of(found, login), folder_fd, name, limit, made)
             except (DumpFailed, DatabaseRefused) as error:
                 context.say(f"{error.message} {error.hint}", "error")
                 made.warnings.append(f"The database {login.name} is not in this point: {error.message}")
@@ -81,12 +84,27 @@ def dump_databases(
     return made
 
 
+def _policy_of(found: Mapping[str, object], login: DatabaseLogin) -> DumpPolicy:
+    """Return what is left out of a database of the application that was found."""
+    rows = found.get("databases")
+    listed = rows if isinstance(rows, Sequence) else ()
+    prefix = next((row.get("table_prefix") for row in listed if row.get("name") == login.name), None)
+    return choose_policy(str(found.get("kind")), str(prefix or ""), LeaveOut.EXPIRED)
+
+
 def _dump_one(
-    context: JobContext, domain: Domain, login: DatabaseLogin, folder_fd: int, name: str, limit: int, made: Dumps
+    context: JobContext,
+    domain: Domain,
+    login: DatabaseLogin,
+    policy: DumpPolicy,
+    folder_fd: int,
+    name: str,
+    limit: int,
+    made: Dumps,
 ) -> None:
     server = database_server(context.installation, domain, login.kind)
     for attempt in range(1, MOST_TRIES + 1):
-        run = server.dump(login)
+        run = server.dump(login, policy)
         sink = ArchiveSink.create(
             folder_fd, name, codec=Codec.GZIP, key=context.installation.signing_key, byte_limit=limit
         )
@@ -125,9 +143,21 @@ def check_dump(installation: Installation, folder_fd: int, dump: DumpFile) -> No
     verify_dump(_open_dump(folder_fd, dump), dump.archive, installation.signing_key)
 
 
-def dump_bytes(installation: Installation, folder_fd: int, dump: DumpFile) -> Iterator[bytes]:
-    """Yield the SQL of a dump of the store, each part after its checksum."""
-    return read_dump(_open_dump(folder_fd, dump), dump.archive, installation.signing_key)
+def dump_bytes(
+    installation: Installation, folder_fd: int, dump: DumpFile, tables: frozenset[str] | None = None
+) -> Iterator[bytes]:
+    """Yield the SQL of a dump of the store, each part after its checksum; of some tables, without reading the others.
+
+    Raises UnknownPath for a table that the dump does not have.
+    """
+    sections: list[str] | None = None
+    if tables is not None:
+        file = ArchiveFile(_open_dump(folder_fd, dump), dump.archive, installation.signing_key)
+        with closing(file):
+            names = [section.name for section in read_sections(file)]
+        between = [name for name in names if name.startswith("sql:")]
+        sections = [*between, *(f"table:{table}" for table in tables)]
+    return read_dump(_open_dump(folder_fd, dump), dump.archive, installation.signing_key, sections)
 
 
 def _open_dump(folder_fd: int, dump: DumpFile) -> int:

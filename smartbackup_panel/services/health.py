@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from datetime import timedelta
 
 from smartbackup_panel.adapters.db import people
+from smartbackup_panel.core.alarms import WORKER_SILENT_AFTER
 from smartbackup_panel.core.errors import SmartBackupError
 from smartbackup_panel.core.model import COMMAND_LINE
+from smartbackup_panel.services import alarms, cron_mode
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.queries import Queries
 from smartbackup_panel.services.upkeep import worker_runs
 
-WORKER_SILENT_AFTER = timedelta(minutes=2)
+WORKER_WORDS = ("No worker runs", "The worker is stuck")
 MEGABYTE = 1024 * 1024
 
 
@@ -34,7 +35,9 @@ def check_installation(installation: Installation, queries: Queries) -> list[Che
         _store(installation),
         _worker(installation),
         _hard_links(),
-        *_domains(queries),
+        *_cron(installation),
+        *_messages(installation),
+        *_domains(installation, queries),
     ]
 
 
@@ -82,11 +85,29 @@ def _hard_links() -> Check:
     return Check("hard links", value == "1", f"fs.protected_hardlinks = {value}", "sysctl -w fs.protected_hardlinks=1")
 
 
-def _domains(queries: Queries) -> list[Check]:
-    dashboard = queries.dashboard(COMMAND_LINE)
-    return [
-        Check("domains", not dashboard.problems, dashboard.sentence, "See the problems below or on the dashboard.")
-    ] + [
+def _cron(installation: Installation) -> list[Check]:
+    found = cron_mode.problems(installation)
+    if installation.settings.schedule_mode != "cron":
+        return []
+    hint = "smartbackup worker writes the files again; check who else changes them."
+    return [Check("cron files", not found, "; ".join(found) or f"in {installation.settings.cron_dir}", hint)]
+
+
+def _messages(installation: Installation) -> list[Check]:
+    """Say whether the last message of alarms went out by every way that is set."""
+    with installation.state.read() as tx:
+        last = people.find_note(tx, alarms.NOTIFIED)
+    if last is None or not installation.surroundings.notifier.has_ways:
+        return []
+    hint = "Check SMARTBACKUP_SMTP_URL, SMARTBACKUP_NOTIFY_WEBHOOK and SMARTBACKUP_NOTIFY_APPRISE."
+    return [Check("messages", not last[0], last[0] or f"last one sent {last[1]:%Y-%m-%d %H:%M} UTC", hint)]
+
+
+def _domains(installation: Installation, queries: Queries) -> list[Check]:
+    """Say what needs a person; the worker has a check of its own."""
+    found = [problem for problem in alarms.find_problems(installation) if not problem.sentence.startswith(WORKER_WORDS)]
+    sentence = queries.dashboard(COMMAND_LINE).sentence
+    return [Check("domains", not found, sentence, "See the problems below or on the dashboard.")] + [
         Check(problem.domain.name if problem.domain else "server", False, problem.sentence, problem.next_action)
-        for problem in dashboard.problems
+        for problem in found
     ]

@@ -10,6 +10,7 @@ from smartbackup_panel.adapters.db.state import State
 from smartbackup_panel.core.databases import DatabaseServer
 from smartbackup_panel.core.model import Domain
 from smartbackup_panel.core.ports import Clock, PanelAdapter
+from smartbackup_panel.core.surroundings import Surroundings
 from smartbackup_panel.core.tree import Tenant
 from smartbackup_panel.settings import Settings
 
@@ -27,6 +28,7 @@ class Installation:
     clock: Clock
     database_servers: Mapping[str, Callable[[Tenant], DatabaseServer]]
     read_signing_key: Callable[[], bytes]
+    surroundings: Surroundings
 
     @property
     def signing_key(self) -> bytes:

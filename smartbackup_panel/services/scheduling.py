@@ -2,46 +2,200 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from smartbackup_panel.adapters.db import jobs, schedules
+from smartbackup_panel.adapters.db import jobs, people, schedules, statistics
+from smartbackup_panel.core.activity import describe_change, is_unsettled, settle
+from smartbackup_panel.core.cron_words import in_words
 from smartbackup_panel.core.errors import WrongUsage
 from smartbackup_panel.core.model import (
     SCHEDULER,
     Analysis,
     Domain,
+    DomainState,
     JobKind,
     PointKind,
     Schedule,
     ScheduleLine,
     Strategy,
 )
-from smartbackup_panel.core.schedule import check_cron, decide_schedule, next_slot, next_slots
+from smartbackup_panel.core.schedule import (
+    Rhythm,
+    check_cron,
+    check_timezone,
+    choose_rhythm,
+    decide_schedule,
+    next_slot,
+    next_slots,
+)
 from smartbackup_panel.core.strategy import choose_strategy
+from smartbackup_panel.services import planning
 from smartbackup_panel.services.installation import Installation
+
+REVIEW = "weekly review"
+REVIEW_CRON = "0 2 * * 0"
+ADJUSTED = "schedule adjusted"
+SUSPENDED_WORDS = "suspended by the panel"
+HISTORY_READINGS = 60
+CONFIRM_AFTER = timedelta(days=1)
+LATE = timedelta(minutes=15)
+CATCH_UP_WITHIN = timedelta(hours=4)
+MINIMUM_RUN_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
 
 
 def update_schedule(installation: Installation, tx: Connection, domain: Domain, analysis: Analysis) -> Schedule:
-    """Return the domain's schedule after an analysis: decided anew unless an admin pinned it."""
+    """Return the domain's schedule after an analysis: decided anew unless an admin pinned it.
+
+    What the domain is taken for changes when two readings agree; the change is logged in words.
+    """
     present = schedules.find_schedule(tx, domain.id)
     if present is not None and present.pinned:
         return present
-    choice = choose_strategy(analysis)
-    decided = decide_schedule(domain.name, analysis, choice.strategy, installation.settings.timezone)
+    history = schedules.list_analyses(tx, domain.id) or [analysis]
+    steady = steady_reading(history)
+    is_suspended = domain.state is DomainState.SUSPENDED
+    strategy = choose_strategy(steady).strategy
+    rhythm = choose_rhythm(steady.activity_level, strategy, is_suspended=is_suspended)
+    start = planning.choose_start(installation, tx, domain, steady, rhythm, present)
+    zone = present.timezone if present is not None else installation.settings.timezone
+    decided = decide_schedule(domain.name, steady, strategy, zone, start, is_suspended=is_suspended)
+    if present is not None and (change := _change(history, present, decided)):
+        _note_change(installation, tx, domain, change)
     return _save(installation, tx, domain, decided, present)
 
 
-def set_schedule(installation: Installation, tx: Connection, domain: Domain, expressions: list[str]) -> Schedule:
-    """Pin a domain's schedule to cron expressions, each with an optional kind after '=' ("30 2 * * 0=full")."""
+def steady_reading(history: Sequence[Analysis]) -> Analysis:
+    """Return the newest analysis with the level and size category that two readings agreed on."""
+    settled = settle(history)
+    return replace(history[0], activity_level=settled.level, size_category=settled.size)
+
+
+def review(installation: Installation) -> list[str]:
+    """The weekly review (Sunday 2 AM, or as soon as the worker runs again): level all hours anew and ask for analyses.
+
+    Returns the ids of the analyses' jobs. Pinned schedules are left alone.
+    """
+    now = installation.clock.now()
+    with installation.state.write() as tx:
+        last = people.find_note(tx, REVIEW)
+        due = next_slot(
+            Schedule((ScheduleLine(REVIEW_CRON),), installation.settings.timezone, Strategy.FULL, ""),
+            last[1] if last else now,
+        )
+        if last is not None and (due is None or due.at > now):
+            return []
+        people.set_note(tx, REVIEW, "done", now)
+        if last is None:
+            return []
+        _level_hours(installation, tx)
+        covered = [
+            row.domain.id for row in planning.list_planned(installation, tx) if row.domain.state is DomainState.ACTIVE
+        ]
+        return [_submit_analysis(tx, domain_id, now) for domain_id in covered]
+
+
+def confirm_changes(installation: Installation) -> list[str]:
+    """Ask for a second reading, a day later, of domains whose last one differs from what they are taken for."""
+    now = installation.clock.now()
+    asked: list[str] = []
+    with installation.state.write() as tx:
+        for row in planning.list_planned(installation, tx):
+            history = schedules.list_analyses(tx, row.domain.id, HISTORY_READINGS)
+            if history and now - history[0].analysed_at >= CONFIRM_AFTER and is_unsettled(history):
+                asked.append(_submit_analysis(tx, row.domain.id, now))
+    return asked
+
+
+def follow_states(installation: Installation) -> list[str]:
+    """Decide anew the schedules of domains that were suspended or came back since; return their names."""
+    changed: list[str] = []
+    with installation.state.write() as tx:
+        for row in planning.list_planned(installation, tx):
+            is_weekly = row.schedule.reason.startswith(SUSPENDED_WORDS)
+            if row.schedule.pinned or is_weekly == (row.domain.state is DomainState.SUSPENDED):
+                continue
+            history = schedules.list_analyses(tx, row.domain.id, 1)
+            if history:
+                update_schedule(installation, tx, row.domain, history[0])
+                changed.append(row.domain.name)
+    return changed
+
+
+def _level_hours(installation: Installation, tx: Connection) -> None:
+    wanted: list[tuple[planning.Planned, Rhythm]] = []
+    steady: dict[str, Analysis] = {}
+    for row in planning.list_planned(installation, tx):
+        history = schedules.list_analyses(tx, row.domain.id)
+        if row.schedule.pinned or not history:
+            continue
+        steady[row.domain.id] = reading = steady_reading(history)
+        is_suspended = row.domain.state is DomainState.SUSPENDED
+        wanted.append((row, choose_rhythm(reading.activity_level, row.schedule.strategy, is_suspended=is_suspended)))
+    starts = planning.choose_all(installation, tx, wanted)
+    for row, _ in wanted:
+        decided = decide_schedule(
+            row.domain.name,
+            steady[row.domain.id],
+            row.schedule.strategy,
+            row.schedule.timezone,
+            starts[row.domain.id],
+            is_suspended=row.domain.state is DomainState.SUSPENDED,
+        )
+        if decided.lines != row.schedule.lines:
+            _save(installation, tx, row.domain, decided, row.schedule)
+
+
+def _submit_analysis(tx: Connection, domain_id: str, now: datetime) -> str:
+    job, _ = jobs.submit(tx, JobKind.ANALYSE, domain_id, SCHEDULER, {}, f"analyse:{domain_id}", now)
+    return job.id
+
+
+def _change(history: Sequence[Analysis], present: Schedule, decided: Schedule) -> str | None:
+    """Return what changed and what follows ("activity medium → high: 31 → 140 files a day; now every six hours"), or None."""
+    if len(history) > 1:
+        said = describe_change(settle(history[1:]), settle(history), _last_other(history), history[0])
+        if said is not None:
+            strategy = f", {decided.strategy} points" if decided.strategy is not present.strategy else ""
+            return f"{said}; now {in_words(decided.lines[0])}{strategy}"
+    return None
+
+
+def _last_other(history: Sequence[Analysis]) -> Analysis:
+    """Return the newest analysis that differs in level or size from the newest one."""
+    now = history[0]
+    differs = (
+        row for row in history[1:] if (row.activity_level, row.size_category) != (now.activity_level, now.size_category)
+    )
+    return next(differs, history[-1])
+
+
+def _note_change(installation: Installation, tx: Connection, domain: Domain, change: str) -> None:
+    log.info("schedule adjusted: %s: %s", domain.name, change)
+    people.add_audit(tx, installation.clock.now(), SCHEDULER, ADJUSTED, domain.id, None, {"text": change})
+
+
+def set_schedule(
+    installation: Installation, tx: Connection, domain: Domain, expressions: list[str], timezone: str | None = None
+) -> Schedule:
+    """Pin a domain's schedule to cron expressions, each with an optional kind after '=' ("30 2 * * 0=full").
+
+    `timezone` is the domain's own; without it the one it has, or the settings'.
+    """
     lines = tuple(_parse_line(text) for text in expressions)
     if not lines:
         raise WrongUsage("a schedule needs at least one cron expression", hint="For example '30 3 * * *'.")
     present = schedules.find_schedule(tx, domain.id)
     strategy = present.strategy if present else Strategy.FULL
-    pinned = Schedule(lines, installation.settings.timezone, strategy, "set by an administrator", pinned=True)
+    zone = timezone or (present.timezone if present else installation.settings.timezone)
+    pinned = Schedule(lines, check_timezone(zone), strategy, "set by an administrator", pinned=True)
     return _save(installation, tx, domain, pinned, present)
 
 
@@ -54,20 +208,80 @@ def unpin(installation: Installation, tx: Connection, domain: Domain) -> Schedul
     return update_schedule(installation, tx, domain, history[0]) if history else None
 
 
-def enqueue_due(installation: Installation) -> list[str]:
+def enqueue_due(installation: Installation, *, spread: bool = True) -> list[str]:
     """Make a job of each run that is due and set the next one; return the job ids.
 
-    However many runs were missed while the worker was down, one job catches up (SECURITY rule 26).
+    However many runs were missed while the worker was down, one job catches up (SECURITY rule 26). Where many domains
+    were missed their one run each is spread over the time that the server needs for them; without `spread` all are made now.
+    In a blackout nothing is made; what was due in it follows after its end, spread likewise.
     """
     now = installation.clock.now()
+    if spread and is_blackout(installation, now):
+        return []
     made: list[str] = []
     with installation.state.write() as tx:
-        for domain_id, schedule, kind in schedules.list_due(tx, now):
-            params: dict[str, object] = {"type": kind or "auto"}
-            job, _ = jobs.submit(tx, JobKind.BACKUP, domain_id, SCHEDULER, params, f"backup:{domain_id}", now)
-            made.append(job.id)
+        due = schedules.list_due(tx, now)
+        late = [row for row in due if row[1].next_run_at is not None and now - row[1].next_run_at >= LATE]
+        delays = _catch_up_delays(installation, tx, [row[0] for row in late]) if spread else {}
+        for domain_id, schedule, kind in due:
+            kind = _missed_kind(schedule, kind, now)
+            delay = delays.get(domain_id)
+            if delay:
+                schedules.set_next_run(tx, domain_id, now + delay, kind)
+                continue
+            if installation.settings.schedule_mode == "worker":
+                params: dict[str, object] = {"type": kind or "auto"}
+                job, _ = jobs.submit(tx, JobKind.BACKUP, domain_id, SCHEDULER, params, f"backup:{domain_id}", now)
+                made.append(job.id)
             _set_next(tx, domain_id, schedule, now)
     return made
+
+
+def is_blackout(installation: Installation, now: datetime) -> bool:
+    """Return whether no planned run may begin now."""
+    local = now.astimezone(ZoneInfo(installation.settings.timezone))
+    return any(span.holds(local.hour * 60 + local.minute) for span in installation.settings.blackout_hours)
+
+
+def reset_next_runs(installation: Installation) -> int:
+    """Compute every next run anew after the clock was set back, when they lie too far ahead; return how many changed."""
+    now = installation.clock.now()
+    changed = 0
+    with installation.state.write() as tx:
+        for row in planning.list_planned(installation, tx):
+            slot, planned = next_slot(row.schedule, now), row.schedule.next_run_at
+            if slot is not None and (planned is None or planned > slot.at + LATE):
+                schedules.set_next_run(tx, row.domain.id, slot.at, slot.kind)
+                changed += 1
+    return changed
+
+
+def _catch_up_delays(installation: Installation, tx: Connection, late: list[str]) -> dict[str, timedelta]:
+    """Return how long each late domain waits: the server's capacity decides, the first ones begin at once."""
+    if len(late) <= installation.settings.concurrency:
+        return {}
+    means = statistics.mean_seconds(tx, installation.clock.now() - timedelta(days=60))
+    delays, planned = {}, 0.0
+    for place, domain_id in enumerate(late):
+        if place >= installation.settings.concurrency:
+            delays[domain_id] = min(CATCH_UP_WITHIN, timedelta(seconds=planned / installation.settings.concurrency))
+        planned += max(MINIMUM_RUN_SECONDS, means.get(domain_id, 10.0))
+    return delays
+
+
+def _missed_kind(schedule: Schedule, kind: PointKind | None, now: datetime) -> PointKind | None:
+    """Return the kind of a run that is made now: a full point where one was among the missed ones."""
+    begin = schedule.next_run_at
+    if begin is None or now - begin < LATE:
+        return kind
+    missed = next_slots(schedule, begin, 60)
+    return PointKind.FULL if any(run.kind is PointKind.FULL and run.at <= now for run in missed) else kind
+
+
+def last_changes(installation: Installation, domain_id: str, limit: int = 5) -> list[tuple[datetime, str]]:
+    """Return when and how a domain's schedule was adjusted by itself, newest first."""
+    with installation.state.read() as tx:
+        return statistics.list_audit_texts(tx, ADJUSTED, domain_id, limit)
 
 
 def next_five(schedule: Schedule, now: datetime) -> tuple[datetime, ...]:
@@ -91,7 +305,8 @@ def _save(
     unchanged = present is not None and present.lines == schedule.lines and present.timezone == schedule.timezone
     if unchanged and present is not None and present.next_run_at is not None and present.next_run_at <= now:
         schedule = replace(schedule, next_run_at=present.next_run_at)
-    schedules.save_schedule(tx, domain.id, schedule, slot.kind if slot else None, now)
+    since = statistics.decided_at(tx).get(domain.id, now) if unchanged else now
+    schedules.save_schedule(tx, domain.id, schedule, slot.kind if slot else None, since)
     return schedule
 
 

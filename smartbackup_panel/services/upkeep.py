@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from smartbackup_panel.adapters.db import domains, jobs, people
 from smartbackup_panel.adapters.locks import is_locked, try_lock
+from smartbackup_panel.core.alarms import CLOCK_JUMP
 from smartbackup_panel.core.errors import WorkerUnavailable
 from smartbackup_panel.core.model import PANEL, Job, JobState
+from smartbackup_panel.services import alarms, cron_mode, purge, scheduling
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import fail_orphans
-from smartbackup_panel.services.restore_journal import recover
+from smartbackup_panel.services.restore_journal import expire_undos, recover
 from smartbackup_panel.services.store import remove_leftovers
 
 WORKER = "worker"
@@ -56,6 +59,35 @@ def say_alive(installation: Installation) -> None:
     """Note the time and the process, for the dashboard and `smartbackup check`."""
     with installation.state.write() as tx:
         people.set_note(tx, WORKER, str(os.getpid()), installation.clock.now())
+
+
+def every_minute(installation: Installation) -> None:
+    """What is looked at once a minute: the weekly review, cron's files, and what needs a person."""
+    scheduling.review(installation)
+    cron_mode.sync(installation)
+    alarms.look(installation)
+
+
+def every_hour(installation: Installation) -> None:
+    """What is done once an hour: changes confirmed, undos that are over, grace periods that are over, old history."""
+    scheduling.confirm_changes(installation)
+    expire_undos(installation)
+    purge.purge_due(installation)
+    purge.forget_history(installation)
+
+
+def watch_clock(installation: Installation, jumped_by: timedelta) -> None:
+    """Take note of a clock that jumped while the worker ran (`jumped_by`), or that stands before its own last note."""
+    now = installation.clock.now()
+    with installation.state.read() as tx:
+        seen = people.find_note(tx, WORKER)
+    if abs(jumped_by) < CLOCK_JUMP and seen is not None and seen[1] - now >= CLOCK_JUMP:
+        jumped_by = now - seen[1]
+    if abs(jumped_by) < CLOCK_JUMP:
+        return
+    alarms.note_clock_jump(installation, jumped_by)
+    if jumped_by < timedelta():
+        scheduling.reset_next_runs(installation)
 
 
 def jobs_to_run(installation: Installation, *, interrupted: bool = False) -> list[Job]:

@@ -28,10 +28,12 @@ from smartbackup_panel.adapters.databases.programs import (
     read_program,
 )
 from smartbackup_panel.adapters.databases.rights import server_wide_rights
+from smartbackup_panel.adapters.databases.row_filter import RowFilter, filters_for
 from smartbackup_panel.adapters.databases.statements import NAME, Statement, StatementReader, own_name
 from smartbackup_panel.adapters.process import Account, Child, start
-from smartbackup_panel.core.databases import Address, DatabaseLogin, DumpPiece, DumpPolicy, DumpReport, TableDump
+from smartbackup_panel.core.databases import Address, DatabaseLogin, DumpPiece, DumpReport, TableDump
 from smartbackup_panel.core.errors import DumpFailed, LoadFailed
+from smartbackup_panel.core.row_rules import DumpPolicy
 
 END_MARKER = b"-- Dump completed"
 DUMP_LIMIT_SECONDS = 6 * 3600
@@ -71,6 +73,7 @@ class MariaDBDump:
         self._session = session
         self._grammar = DumpGrammar(login.name)
         self._tally = _Tally()
+        self._filters: dict[str, RowFilter] = {}
         self._report: DumpReport | None = None
 
     @property
@@ -89,6 +92,7 @@ class MariaDBDump:
                 programs = self._read_programs(session, inventory)
                 self._warn_about(session, inventory)
                 packet_bytes = int(session.value("SELECT @@max_allowed_packet"))
+                self._filters = filters_for(session, inventory.listing.table_names(), self._policy)
                 empty = list(self._tables_without_rows(session, inventory, programs))
         except pymysql.err.MySQLError as error:
             raise connection_error(self._login, error) from None
@@ -146,8 +150,15 @@ class MariaDBDump:
                 section = None if match is None else self._begin(match)
             if statement.text == _TAIL:
                 yield from self._program_pieces(programs, empty)
-            self._count(section, statement)
-            yield DumpPiece(section, statement.raw)
+            kept = self._kept(section, statement)
+            if kept is not None:
+                self._count(section, kept)
+                yield DumpPiece(section, kept.raw)
+
+    def _kept(self, section: str | None, statement: Statement) -> Statement | None:
+        """The statement without the rows that the policy leaves out; None where nothing of it stays."""
+        rows = self._filters.get((section or "").removeprefix("table:"))
+        return statement if rows is None or not statement.text.startswith(b"INSERT INTO ") else rows.kept(statement)
 
     def _begin(self, match: re.Match[bytes]) -> str:
         name = own_name(match[2])
@@ -282,10 +293,7 @@ class MariaDBDump:
     def _finished(self, inventory: Inventory, programs: list[Program], started_at: datetime) -> DumpReport:
         tally = self._tally
         damaged = inventory.listing.unreadable
-        tables = tuple(
-            TableDump(name, rows, tally.sizes[name], name in damaged or not self._policy.keeps_rows(name))
-            for name, rows in sorted(tally.rows.items())
-        )
+        tables = tuple(self._table(inventory, name, rows, name in damaged) for name, rows in sorted(tally.rows.items()))
         return DumpReport(
             name=self._login.name,
             tables=tables,
@@ -299,7 +307,17 @@ class MariaDBDump:
             sequences=tuple(sorted(tally.sequences)),
             missing=tuple(tally.missing),
             warnings=tuple(tally.warnings),
+            held_back=tuple(name for name in sorted(tally.rows) if self._policy.is_held_back(name)),
         )
+
+    def _table(self, inventory: Inventory, name: str, rows: int, is_damaged: bool) -> TableDump:
+        size, some = self._tally.sizes[name], self._filters.get(name)
+        if not is_damaged and not self._policy.keeps_rows(name):
+            live = next(table for table in inventory.listing.tables if table.name == name)
+            return TableDump(name, rows, size, True, live.row_estimate, live.size_bytes)
+        if some is not None:
+            return TableDump(name, rows, size, is_damaged, some.rows_left_out, some.bytes_left_out)
+        return TableDump(name, rows, size, is_damaged)
 
 
 def _names(programs: list[Program], *kinds: Kind) -> tuple[str, ...]:

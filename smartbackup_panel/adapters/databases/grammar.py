@@ -15,9 +15,9 @@ from smartbackup_panel.adapters.databases.programs import PLAIN_COLLATION, PLAIN
 from smartbackup_panel.adapters.databases.statements import INSERT_HEAD, NAME, STRING, own_name
 from smartbackup_panel.core.errors import LoadFailed
 
-_LITERAL = rb"(?:NULL|(?:_binary )?" + STRING + rb"|0x[0-9A-Fa-f]++|-?[0-9][0-9.]*+(?:e[+-]?[0-9]++)?)"
-_ROW = rb"\(" + _LITERAL + rb"(?:," + _LITERAL + rb")*+\)"
-_ROWS = re.compile(_ROW, re.DOTALL)
+LITERAL = rb"(?:NULL|(?:_binary )?" + STRING + rb"|0x[0-9A-Fa-f]++|-?[0-9][0-9.]*+(?:e[+-]?[0-9]++)?)"
+_ROW = rb"\(" + LITERAL + rb"(?:," + LITERAL + rb")*+\)"
+ROWS = re.compile(_ROW, re.DOTALL)
 _INSERT = re.compile(
     rb"INSERT INTO ("
     + NAME
@@ -143,7 +143,7 @@ def count_rows(insert: bytes) -> int:
         return 0
     if insert.startswith(b"\n", head.end()):
         return insert.count(b"\n(", head.end())
-    return len(_ROWS.findall(insert, head.end()))
+    return len(ROWS.findall(insert, head.end()))
 
 
 def refused(text: bytes) -> LoadFailed:

@@ -44,7 +44,10 @@ class SwapPlan:
 
 @dataclass(slots=True)
 class Record:
-    """A restore: `new` maps live names to scratch tables, `rows` their counts, `keys` their foreign keys."""
+    """A restore: `new` maps live names to scratch tables, `rows` their counts, `keys` their foreign keys.
+
+    `is_part`: only some tables of a dump were loaded, so everything else stays.
+    """
 
     phase: RestoreState = RestoreState.NONE
     new: dict[str, str] = field(default_factory=dict)
@@ -53,6 +56,7 @@ class Record:
     programs: list[Program] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     plan: SwapPlan | None = None
+    is_part: bool = False
 
 
 class Journal:
@@ -132,6 +136,7 @@ def _record(phase: str, document: dict[str, Any]) -> Record:
         programs=[Program.from_fields(program) for program in document["programs"]],
         warnings=[str(warning) for warning in document["warnings"]],
         plan=None if plan is None else _plan(plan),
+        is_part=bool(document.get("is_part")),
     )
 
 

@@ -20,8 +20,10 @@ from smartbackup_panel.adapters.databases.rights import server_wide_rights
 from smartbackup_panel.adapters.databases.statements import StatementReader
 from smartbackup_panel.core.databases import (
     NEW_PREFIX,
+    WHOLE_DUMP,
     DatabaseLogin,
     DumpReport,
+    LoadPart,
     LoadReport,
     Progress,
     RestoreState,
@@ -39,8 +41,9 @@ def load(
     chunks: Iterable[bytes],
     expected: DumpReport | None,
     on_progress: Progress | None,
+    part: LoadPart = WHOLE_DUMP,
 ) -> LoadReport:
-    """Fill scratch tables from a dump and return their counted rows; what an earlier, broken load left is removed first.
+    """Fill scratch tables from a dump, or from a part of it, and return their counted rows; what an earlier, broken load left is removed first.
 
     LoadFailed (or whatever `chunks` or `on_progress` raise) after the scratch tables were removed again.
     """
@@ -50,10 +53,10 @@ def load(
     session.run(CHECKS_OFF)
     journal.drop_tables(NEW_PREFIX)
     journal.write(Record(RestoreState.LOADING))
-    loader = _Loader(session, login, journal)
+    loader = _Loader(session, login, journal, expected, part)
     try:
         loader.take(_counted(chunks, on_progress))
-        return loader.check(expected)
+        return loader.check()
     except BaseException:
         _clear(journal)
         raise
@@ -70,11 +73,16 @@ def refuse_server_wide(session: Session, login: DatabaseLogin) -> None:
 
 
 class _Loader:
-    def __init__(self, session: Session, login: DatabaseLogin, journal: Journal) -> None:
+    def __init__(
+        self, session: Session, login: DatabaseLogin, journal: Journal, expected: DumpReport | None, part: LoadPart
+    ) -> None:
         self._session = session
         self._login = login
         self._journal = journal
-        self._record = Record(RestoreState.LOADED)
+        self._expected = expected
+        self._part = part
+        self._held_back = frozenset() if expected is None or part.with_held_back else frozenset(expected.held_back)
+        self._record = Record(RestoreState.LOADED, is_part=part.tables is not None)
         self._sequences: set[str] = set()
         self._sent: dict[str, int] = defaultdict(int)
 
@@ -84,8 +92,17 @@ class _Loader:
         packet_bytes = int(self._session.value("SELECT @@max_allowed_packet"))
         for statement in StatementReader(chunks, LoadFailed, packet_bytes):
             action = grammar.read(statement.text)
-            if action is not None:
+            if action is not None and self._is_wanted(action):
                 self._apply(action)
+
+    def _is_wanted(self, action: Action) -> bool:
+        """Of a part, only its tables with their rows and triggers; of tables that are held back, no rows."""
+        if isinstance(action, Insert):
+            return self._part.takes(action.table) and action.table not in self._held_back
+        if isinstance(action, CreateTable):
+            return self._part.takes(action.table)
+        is_trigger = isinstance(action, Program) and action.kind is Kind.TRIGGER
+        return self._part.tables is None or (is_trigger and self._part.takes(getattr(action, "table", "")))
 
     def _apply(self, action: Action) -> None:
         try:
@@ -131,33 +148,42 @@ class _Loader:
             )
         self._record.programs.append(program)
 
-    def check(self, expected: DumpReport | None) -> LoadReport:
+    def check(self) -> LoadReport:
         """Count what arrived and compare it with what was sent and with the dump's own list, then call it loaded."""
         counts = {name: self._count(name) for name in self._record.new if name not in self._sequences}
         for name, rows in counts.items():
             if rows != self._sent[name]:
                 raise LoadFailed(f"{name} has {rows} rows after the load; the dump has {self._sent[name]}.")
-        if expected is not None:
-            _compare(counts, expected)
+        if self._expected is not None:
+            self._compare(counts, self._expected)
+        absent = sorted((self._part.tables or frozenset()) - counts.keys())
+        if absent:
+            raise LoadFailed(f"The dump does not hold the table {absent[0]}.")
+        empty = sorted(self._held_back & counts.keys())
+        if empty:
+            self._record.warnings.append(
+                f"The rows of {', '.join(empty)} were not put back: they would run a second time."
+            )
         self._record.rows = counts
         self._journal.write(self._record)
         tables = tuple(TableCount(name, rows) for name, rows in sorted(counts.items()))
         return LoadReport(self._journal.restore_id, tables, tuple(self._record.warnings))
 
+    def _compare(self, counts: dict[str, int], expected: DumpReport) -> None:
+        wanted = {table.name: table.rows for table in expected.tables if self._part.takes(table.name)}
+        for name in sorted(wanted.keys() | counts.keys()):
+            if name not in counts:
+                raise LoadFailed(f"The dump should hold the table {name} and does not.")
+            if name not in wanted:
+                raise LoadFailed(f"The dump holds the table {name}, which its own list does not name.")
+            if name not in self._held_back and counts[name] != wanted[name]:
+                raise LoadFailed(
+                    f"{name} has {counts[name]} rows after the load; the restore point has {wanted[name]}."
+                )
+
     def _count(self, table: str) -> int:
         scratch = quoted(self._record.new[table])
         return int(self._session.value(f"SELECT COUNT(*) FROM {scratch}"))  # noqa: S608  # quoted
-
-
-def _compare(counts: dict[str, int], expected: DumpReport) -> None:
-    wanted = {table.name: table.rows for table in expected.tables}
-    for name in sorted(wanted.keys() | counts.keys()):
-        if name not in counts:
-            raise LoadFailed(f"The dump should hold the table {name} and does not.")
-        if name not in wanted:
-            raise LoadFailed(f"The dump holds the table {name}, which its own list does not name.")
-        if counts[name] != wanted[name]:
-            raise LoadFailed(f"{name} has {counts[name]} rows after the load; the restore point has {wanted[name]}.")
 
 
 def _counted(chunks: Iterable[bytes], on_progress: Progress | None) -> Iterator[bytes]:

@@ -16,12 +16,12 @@ from smartbackup_panel.adapters.databases.probe import take_inventory
 from smartbackup_panel.adapters.databases.swap import Swap
 from smartbackup_panel.adapters.process import Account, peer_account
 from smartbackup_panel.core.databases import (
-    KEEP_ALL_ROWS,
+    WHOLE_DUMP,
     AllowedHost,
     DatabaseListing,
     DatabaseLogin,
-    DumpPolicy,
     DumpReport,
+    LoadPart,
     LoadReport,
     Progress,
     RestoreState,
@@ -31,6 +31,7 @@ from smartbackup_panel.core.databases import (
     choose_address,
 )
 from smartbackup_panel.core.errors import LoadFailed, RestoreFailed, SmartBackupError
+from smartbackup_panel.core.row_rules import KEEP_ALL_ROWS, DumpPolicy
 
 EXACT_COUNT_BELOW_ROWS = 2_000_000
 
@@ -72,10 +73,11 @@ class MariaDBServer:
         restore_id: str,
         expected: DumpReport | None = None,
         on_progress: Progress | None = None,
+        part: LoadPart = WHOLE_DUMP,
     ) -> LoadReport:
         """Load a dump into scratch tables, checked against `expected`; the live tables are untouched."""
         with self._session(login) as session, _as_failure(login, LoadFailed):
-            return load(session, login, Journal(session, restore_id), chunks, expected, on_progress)
+            return load(session, login, Journal(session, restore_id), chunks, expected, on_progress, part)
 
     def swap(self, login: DatabaseLogin, restore_id: str, mode: SwapMode = SwapMode.EXACT) -> SwapReport:
         """Put what was loaded in place. RestoreFailed: as before. Interrupted: call it again, or `undo`."""

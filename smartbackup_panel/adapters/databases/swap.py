@@ -53,7 +53,7 @@ class Swap:
         if record.phase is RestoreState.SWAPPED and record.plan is not None:
             return self._report(record.plan, record)
         if record.phase is RestoreState.LOADED:
-            record.plan = plan_swap(self._session, self._journal, record, mode)
+            record.plan = plan_swap(self._session, self._journal, record, SwapMode.MERGE if record.is_part else mode)
             record.phase = RestoreState.SWAPPING
             self._journal.write(record)
         if record.phase is not RestoreState.SWAPPING or record.plan is None:

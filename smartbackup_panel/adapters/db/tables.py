@@ -226,3 +226,39 @@ notes = Table(
     Column("value", Text, nullable=False),
     Column("at", UtcTime, nullable=False),
 )
+
+log_positions = Table(
+    "log_positions",
+    metadata,
+    Column("domain_id", ForeignKey("domains.id"), primary_key=True),
+    Column("device", BigInteger, primary_key=True),
+    Column("inode", BigInteger, primary_key=True),
+    Column("first_line", String(64), nullable=False),
+    Column("read_bytes", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("modified_ns", BigInteger, nullable=False),
+)
+
+traffic_days = Table(
+    "traffic_days",
+    metadata,
+    Column("domain_id", ForeignKey("domains.id"), primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("requests", JSON, nullable=False),
+    Column("bots", JSON, nullable=False),
+)
+
+alarms = Table(
+    "alarms",
+    metadata,
+    Column("key", String(128), primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("domain_id", ForeignKey("domains.id")),
+    Column("sentence", Text, nullable=False),
+    Column("next_action", Text, nullable=False),
+    Column("since", UtcTime, nullable=False),
+    Column("opened_at", UtcTime, nullable=False),
+    Column("told_at", UtcTime),
+    Column("ended_at", UtcTime),
+    Index("ix_alarms_ended", "ended_at"),
+)

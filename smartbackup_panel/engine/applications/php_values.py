@@ -5,7 +5,6 @@ Only plain texts count. A value that PHP would compute is reported as computed, 
 
 from __future__ import annotations
 
-import re
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,10 +14,12 @@ from typing import NamedTuple
 import tree_sitter_php
 from tree_sitter import Language, Node, Parser, Point, Tree
 
+from smartbackup_panel.engine.applications.php_literals import ARRAY, flattened, literal, place_of, source_of
 from smartbackup_panel.engine.applications.reader import PARSE_LIMIT_SECONDS
 
 _LANGUAGE = Language(tree_sitter_php.language_php())
 _SLICE_BYTES = 16 * 1024
+_NODE_SLICE_BYTES = 512
 _SAME_LEVEL = frozenset(
     {"program", "compound_statement", "namespace_definition", "expression_statement", "const_declaration"}
 )
@@ -36,8 +37,10 @@ _BRANCHES = frozenset(
     | {"foreach_statement", "do_statement", "binary_expression", "conditional_expression"}
 )
 _TRANSPARENT = frozenset({"parenthesized_expression", "error_suppression_expression", "unary_op_expression"})
+_CLASSES = frozenset({"class_declaration"})
 _STOPS = frozenset({"return_statement", "exit_statement"})
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "v": "\v", "e": "\x1b", "f": "\f", "\\": "\\", "$": "$", '"': '"'}
+_SETTERS = frozenset({"function_call_expression", "assignment_expression", "const_element"})
+RETURNED = "return"
 
 
 class Setting(NamedTuple):
@@ -49,7 +52,8 @@ class Setting(NamedTuple):
 
 @dataclass(slots=True)
 class PhpValues:
-    """What a file sets, in its order: `settings["DB_NAME"]`, `settings["$table_prefix"]`.
+    """What a file sets, in its order: `settings["DB_NAME"]`, `settings["$table_prefix"]`, `settings["$db.default.host"]`,
+    `settings["return.db.host"]` of a returned array, `settings["JConfig.host"]` of a class's own values.
 
     `is_complete` is False when the time was not enough; `has_errors` when parts of the file are no PHP.
     """
@@ -73,10 +77,23 @@ class PhpValues:
             return None, "has different values depending on a condition"
         return texts.pop(), None
 
+    def below(self, path: str) -> list[str]:
+        """Return the next keys under a path, in the file's order: those of `$db` are ["default"] for `$db.default.host`."""
+        keys = (name[len(path) + 1 :].partition(".")[0] for name in self.settings if name.startswith(f"{path}."))
+        return list(dict.fromkeys(keys))
 
-def read_php_values(source: str) -> PhpValues:
-    """Return what the file sets with define(), const and plain assignments, outside functions and classes."""
-    deadline = time.monotonic() + PARSE_LIMIT_SECONDS
+    def forget(self, path: str) -> None:
+        """Drop a path and what is below it: a new array takes the place of the whole old one."""
+        for name in [name for name in self.settings if name == path or name.startswith(f"{path}.")]:
+            del self.settings[name]
+
+
+def read_php_values(source: str, limit_seconds: float = PARSE_LIMIT_SECONDS) -> PhpValues:
+    """Return what the file sets with define(), const, plain assignments and a returned array.
+
+    Functions and methods do not count; of a class, the values that its properties begin with.
+    """
+    deadline = time.monotonic() + limit_seconds
     values = PhpValues()
     tree = _parse(source.encode(), deadline)
     if tree is None:
@@ -91,11 +108,24 @@ def read_php_values(source: str) -> PhpValues:
     return values
 
 
-def _parse(source: bytes, deadline: float) -> Tree | None:
-    def read(offset: int, _: Point) -> bytes:
-        return b"" if time.monotonic() > deadline else source[offset : offset + _SLICE_BYTES]
+class _Source:
+    """The bytes for the parser; they end early when the time is over. Nodes read their text here later, without a limit."""
 
-    tree = Parser(_LANGUAGE).parse(read)
+    def __init__(self, text: bytes, deadline: float) -> None:
+        self._text = text
+        self._deadline = deadline
+        self.is_parsed = False
+
+    def __call__(self, offset: int, _: Point) -> bytes:
+        if self.is_parsed:
+            return self._text[offset : offset + _NODE_SLICE_BYTES]
+        return b"" if time.monotonic() > self._deadline else self._text[offset : offset + _SLICE_BYTES]
+
+
+def _parse(text: bytes, deadline: float) -> Tree | None:
+    source = _Source(text, deadline)
+    tree = Parser(_LANGUAGE).parse(source)
+    source.is_parsed = True
     return None if time.monotonic() > deadline else tree
 
 
@@ -105,14 +135,25 @@ def _settings_in(root: Node) -> Iterator[tuple[Node, bool]]:
     while waiting:
         node, conditional = waiting.pop()
         kind = node.type
-        if kind in _STOPS and not conditional:
-            return
-        if kind in ("function_call_expression", "assignment_expression", "const_element"):
+        if kind in _STOPS:
             yield node, conditional
+            if not conditional:
+                return
+        elif kind in _SETTERS or kind == "property_element":
+            yield node, conditional
+        elif kind in _CLASSES:
+            waiting += [(child, conditional) for child in reversed(_properties(node))]
         elif kind in _SAME_LEVEL or kind in _TRANSPARENT:
             waiting += [(child, conditional) for child in reversed(node.named_children)]
         elif kind in _BRANCHES:
             waiting += [(child, True) for child in reversed(node.named_children)]
+
+
+def _properties(declaration: Node) -> list[Node]:
+    body = declaration.child_by_field_name("body")
+    members = [] if body is None else body.named_children
+    elements = (child for member in members if member.type == "property_declaration" for child in member.named_children)
+    return [element for element in elements if element.type == "property_element"]
 
 
 def _take(values: PhpValues, node: Node, conditional: bool) -> None:
@@ -120,59 +161,48 @@ def _take(values: PhpValues, node: Node, conditional: bool) -> None:
         found = _define(node)
     elif node.type == "const_element":
         found = _constant(node)
+    elif node.type == "property_element":
+        found = _property(node)
+    elif node.type in _STOPS:
+        found = (RETURNED, node.named_children[0]) if node.named_child_count == 1 else None
     else:
         found = _assignment(node)
-    if found is not None:
-        name, text = found
-        values.settings[name].append(Setting(text, conditional))
+    if found is None:
+        return
+    name, value = found
+    if value.type == ARRAY and not conditional:
+        values.forget(name)
+    for path, text in flattened(name, value):
+        values.settings[path].append(Setting(text, conditional))
 
 
-def _define(node: Node) -> tuple[str, str | None] | None:
+def _define(node: Node) -> tuple[str, Node] | None:
     function, arguments = node.child_by_field_name("function"), node.child_by_field_name("arguments")
-    if function is None or arguments is None or _source(function).lstrip("\\").lower() != "define":
+    if function is None or arguments is None or source_of(function).lstrip("\\").lower() != "define":
         return None
     values = [argument.named_children[0] for argument in arguments.named_children if argument.named_child_count == 1]
     if len(values) < 2:
         return None
-    name = _literal(values[0])
-    return None if name is None else (name, _literal(values[1]))
+    name = literal(values[0])
+    return None if name is None else (name, values[1])
 
 
-def _constant(node: Node) -> tuple[str, str | None] | None:
+def _constant(node: Node) -> tuple[str, Node] | None:
     children = node.named_children
-    return (_source(children[0]), _literal(children[1])) if len(children) == 2 else None
+    return (source_of(children[0]), children[1]) if len(children) == 2 else None
 
 
-def _assignment(node: Node) -> tuple[str, str | None] | None:
+def _assignment(node: Node) -> tuple[str, Node] | None:
     left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
-    if left is None or right is None or left.type != "variable_name":
+    place = None if left is None else place_of(left)
+    return None if place is None or right is None else (place, right)
+
+
+def _property(node: Node) -> tuple[str, Node] | None:
+    children = node.named_children
+    members = node.parent.parent if node.parent is not None else None
+    declaration = members.parent if members is not None else None
+    name = declaration.child_by_field_name("name") if declaration is not None else None
+    if name is None or len(children) != 2:
         return None
-    return _source(left), _literal(right)
-
-
-def _literal(node: Node) -> str | None:
-    """The text of a plain quoted string; None for everything that PHP would compute."""
-    source = _source(node)
-    if node.has_error:
-        return None
-    if node.type == "string" and source.startswith("'"):
-        return re.sub(r"\\([\\'])", r"\1", source[1:-1])
-    if node.type == "encapsed_string" and source.startswith('"'):
-        if any(child.type not in ("string_content", "escape_sequence") for child in node.named_children):
-            return None
-        return re.sub(r"\\(x[0-9A-Fa-f]{1,2}|u\{[0-9A-Fa-f]{1,6}\}|[0-7]{1,3}|[ntrvef\\$\"])", _unescape, source[1:-1])
-    return None
-
-
-def _unescape(match: re.Match[str]) -> str:
-    code = match[1]
-    if code in _ESCAPES:
-        return _ESCAPES[code]
-    if code.startswith("u{"):
-        number = int(code[2:-1], 16)
-        return chr(number) if number <= 0x10FFFF and not 0xD800 <= number <= 0xDFFF else "\ufffd"
-    return chr(int(code[1:], 16) if code.startswith("x") else int(code, 8) & 0xFF)
-
-
-def _source(node: Node) -> str:
-    return (node.text or b"").decode("utf-8", "replace")
+    return f"{source_of(name)}.{source_of(children[0]).lstrip('$')}", children[1]

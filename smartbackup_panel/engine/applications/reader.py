@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
 CONFIG_LIMIT_BYTES = 256 * 1024
 PARSE_LIMIT_SECONDS = 0.8
+READ_LIMIT_BYTES = 1024 * 1024
 
 
 class Reader(Protocol):
@@ -16,6 +18,28 @@ class Reader(Protocol):
 
     def names(self, rel_path: bytes) -> list[bytes]:
         """Return the names in a folder (b"" is the domain's own); empty where there is no such folder."""
+
+
+class BoundedReader:
+    """A reader for one detection as a whole: 1 MB of files and 0.8 s of parsing, whatever the tenant put there."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._left_bytes = READ_LIMIT_BYTES
+        self._deadline = time.monotonic() + PARSE_LIMIT_SECONDS
+
+    def read(self, rel_path: bytes, limit_bytes: int) -> bytes | None:
+        raw = self._reader.read(rel_path, min(limit_bytes, self._left_bytes))
+        self._left_bytes -= len(raw or b"")
+        return raw
+
+    def names(self, rel_path: bytes) -> list[bytes]:
+        return self._reader.names(rel_path)
+
+    @property
+    def seconds_left(self) -> float:
+        """The time that is left for parsing."""
+        return max(self._deadline - time.monotonic(), 0.0)
 
 
 def joined(folder: bytes, name: bytes) -> bytes:

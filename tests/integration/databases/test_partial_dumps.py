@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from smartbackup_panel.adapters.databases.connection import Session
-from smartbackup_panel.core.databases import DumpPolicy
 from smartbackup_panel.core.errors import DumpFailed, ToolMissing
+from smartbackup_panel.core.row_rules import DumpPolicy
 from tests.integration.databases.schemas import WORDPRESS
 from tests.integration.databases.tenant import Tenant
 from tests.support.mariadb import MariaDB

@@ -17,6 +17,14 @@ def test_a_file_that_a_parser_chokes_on_is_given_up_in_time() -> None:
     assert values.find("DB_NAME") == (None, None)
 
 
+def test_time_that_runs_out_between_parsing_and_reading_ends_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node asks for its text for ever where the source gives it nothing any more."""
+    calls = iter(range(1_000_000))
+    monkeypatch.setattr("smartbackup_panel.engine.applications.php_values.time.monotonic", lambda: next(calls) * 0.01)
+    values = read_php_values("<?php " + "define('DB_NAME', 'x');" * 5_000)
+    assert not values.is_complete
+
+
 @pytest.mark.parametrize(
     ("php", "found"),
     [

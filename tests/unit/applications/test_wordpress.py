@@ -135,6 +135,19 @@ def test_what_php_would_compute_is_left_alone_with_a_warning(php: str, warning: 
     assert "half" not in str(found["warnings"])
 
 
+def test_a_network_of_sites_and_a_content_folder_elsewhere_are_said() -> None:
+    network = settings("define('MULTISITE', true);")
+    assert (network["multisite"], network["warnings"]) == (True, [])
+    elsewhere = settings("define('WP_CONTENT_DIR', '/srv/content');")
+    assert "multisite" not in elsewhere
+    assert elsewhere["databases"][0]["name"] == "alice_wp"
+    assert elsewhere["warnings"][0].startswith(
+        "WP_CONTENT_DIR is /srv/content; themes and uploads are in a restore point only"
+    )
+    computed = settings("define('WP_CONTENT_DIR', dirname(__FILE__) . '/content');")
+    assert computed["warnings"][0].startswith("WP_CONTENT_DIR is a folder that PHP computes")
+
+
 @pytest.mark.parametrize(
     "config",
     [

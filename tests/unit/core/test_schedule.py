@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from smartbackup_panel.core.cron_words import in_words, warn_of
 from smartbackup_panel.core.errors import WrongUsage
 from smartbackup_panel.core.model import Analysis, PointKind, Schedule, ScheduleLine, Strategy
-from smartbackup_panel.core.schedule import check_cron, decide_schedule, in_words, next_slot, next_slots
+from smartbackup_panel.core.schedule import check_cron, decide_schedule, next_slot, next_slots
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -78,9 +79,25 @@ def test_what_is_no_cron_expression_is_refused(expression: str) -> None:
     [
         ("5 3 * * *", "every day at 03:05"),
         ("40 4 * * 0", "Sundays at 04:40"),
-        ("7 4-23/6 * * *", "every six hours at minute 07"),
-        ("*/5 * * * *", "*/5 * * * *"),
+        ("40 4 * * 7", "Sundays at 04:40"),
+        ("7 4-23/6 * * *", "every 6 hours from 04:07"),
+        ("0 */6 * * *", "every 6 hours from 00:00"),
+        ("*/5 * * * *", "every 5 minutes"),
+        ("15 * * * *", "every hour at minute 15"),
+        ("*/15 8-17 * * 1-5", "Monday to Friday every 15 minutes from 08:00 to 17:59"),
+        ("0 3 1 * *", "on day 1 of the month at 03:00"),
+        ("30 2 * 1,7 6", "Saturdays at 02:30 in January and July"),
+        ("* * * * *", "every minute"),
     ],
 )
 def test_schedules_are_said_in_words(cron: str, words: str) -> None:
     assert in_words(ScheduleLine(cron)) == words
+
+
+@pytest.mark.parametrize(
+    ("cron", "points_a_day"), [("0 * * * *", 24), ("*/5 * * * *", 288), ("0,30 9 * * *", 2), ("0 */6 * * *", None)]
+)
+def test_a_point_an_hour_is_warned_of(cron: str, points_a_day: int | None) -> None:
+    said = warn_of(schedule(ScheduleLine(cron)), local(2026, 3, 3, 12))
+    assert (said is None) == (points_a_day is None)
+    assert said is None or said.startswith(f"this makes {points_a_day} restore points a day")

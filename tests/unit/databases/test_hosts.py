@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from smartbackup_panel.core.databases import (
@@ -22,7 +24,20 @@ def login(host: str = "localhost", port: int | None = None, socket: str | None =
 
 
 def test_the_default_is_the_local_server() -> None:
-    assert (AllowedHost("localhost", socket="/run/mysqld/mysqld.sock"), AllowedHost("127.0.0.1", 3306)) == DEFAULT
+    assert (
+        AllowedHost("localhost", socket="/run/mysqld/mysqld.sock"),
+        AllowedHost("127.0.0.1", 3306),
+        AllowedHost("localhost", socket="/run/postgresql/.s.PGSQL.5432"),
+        AllowedHost("127.0.0.1", 5432),
+    ) == DEFAULT
+
+
+def test_each_kind_of_server_has_its_own_socket_and_port() -> None:
+    postgres = DatabaseLogin("alice_pg", "alice", "s3cret", kind="pgsql")
+    assert choose_address(postgres, DEFAULT) == Address(socket="/run/postgresql/.s.PGSQL.5432")
+    assert choose_address(replace(postgres, host="127.0.0.1"), DEFAULT) == Address(host="127.0.0.1", port=5432)
+    with pytest.raises(DatabaseRefused, match="db:5432"):
+        choose_address(replace(postgres, host="db"), parse_database_hosts("db"))
 
 
 def test_the_setting_lists_hosts_ports_and_sockets() -> None:

@@ -1,0 +1,115 @@
+"""PostgreSQL for the services: every step on a tenant's database, through the tenant's own role."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+
+from psycopg import sql
+
+from smartbackup_panel.adapters.databases.postgres_dump import PostgresDump
+from smartbackup_panel.adapters.databases.postgres_journal import PostgresJournal
+from smartbackup_panel.adapters.databases.postgres_load import discard_restore, load_dump, swap_schemas, undo_swap
+from smartbackup_panel.adapters.databases.postgres_probe import list_database
+from smartbackup_panel.adapters.databases.postgres_session import Connection, as_failure, identifier, open_postgres
+from smartbackup_panel.adapters.process import Account, peer_account
+from smartbackup_panel.core.databases import (
+    WHOLE_DUMP,
+    AllowedHost,
+    DatabaseListing,
+    DatabaseLogin,
+    DumpReport,
+    LoadPart,
+    LoadReport,
+    Progress,
+    RestoreState,
+    SwapMode,
+    SwapReport,
+    TablePlan,
+    choose_address,
+)
+from smartbackup_panel.core.errors import DumpFailed, LoadFailed, RestoreFailed
+from smartbackup_panel.core.row_rules import KEEP_ALL_ROWS, DumpPolicy
+
+EXACT_COUNT_BELOW_ROWS = 2_000_000
+
+
+class PostgresServer:
+    """A `DatabaseServer`. `account` is the tenant's system account, which pg_dump becomes where this process is root."""
+
+    def __init__(self, allowed: Sequence[AllowedHost], account: Account | None = None) -> None:
+        self._allowed = tuple(allowed)
+        self._account = account
+
+    def probe(self, login: DatabaseLogin) -> DatabaseListing:
+        """Return what the database holds now, without this product's own schemas."""
+        with self._session(login) as connection, as_failure(login, DumpFailed):
+            return list_database(connection)
+
+    def dump(self, login: DatabaseLogin, policy: DumpPolicy = KEEP_ALL_ROWS) -> PostgresDump:
+        """Return one attempt at a dump; nothing happens before its `pieces` are iterated."""
+        address = choose_address(login, self._allowed)
+        return PostgresDump(login, address, peer_account(self._account), policy, lambda: self._session(login))
+
+    def plan(self, login: DatabaseLogin, report: DumpReport) -> tuple[TablePlan, ...]:
+        """Return each table's rows in the dump and now, by name; tables of more than two million rows are estimated."""
+        then = {table.name: table.rows for table in report.tables}
+        plans = []
+        with self._session(login) as connection, as_failure(login, DumpFailed):
+            now = {table.name: table.row_estimate for table in list_database(connection).tables}
+            for name in sorted(then.keys() | now.keys()):
+                is_estimate = now.get(name, 0) >= EXACT_COUNT_BELOW_ROWS
+                rows_now = now.get(name) if is_estimate or name not in now else _count(connection, name)
+                plans.append(TablePlan(name, then.get(name), rows_now, is_estimate))
+        return tuple(plans)
+
+    def load(
+        self,
+        login: DatabaseLogin,
+        chunks: Iterable[bytes],
+        restore_id: str,
+        expected: DumpReport | None = None,
+        on_progress: Progress | None = None,
+        part: LoadPart = WHOLE_DUMP,
+    ) -> LoadReport:
+        """Load a dump into scratch schemas, checked against `expected`; the live schemas are untouched."""
+        if part.tables is not None:
+            raise LoadFailed("Single tables of a PostgreSQL database cannot be restored; restore the whole database.")
+        with self._session(login) as connection, as_failure(login, LoadFailed):
+            return load_dump(connection, PostgresJournal(connection, restore_id), chunks, expected, on_progress)
+
+    def swap(self, login: DatabaseLogin, restore_id: str, mode: SwapMode = SwapMode.EXACT) -> SwapReport:
+        """Put what was loaded in place in one transaction."""
+        with self._journal(login, restore_id) as (connection, journal):
+            return swap_schemas(connection, journal, mode)
+
+    def undo(self, login: DatabaseLogin, restore_id: str) -> SwapReport:
+        """Take a swap back in one transaction."""
+        with self._journal(login, restore_id) as (connection, journal):
+            return undo_swap(connection, journal)
+
+    def discard(self, login: DatabaseLogin, restore_id: str) -> None:
+        """Remove the scratch schemas, or after a swap the replaced ones (then it cannot be undone any more)."""
+        with self._journal(login, restore_id) as (connection, journal):
+            discard_restore(connection, journal)
+
+    def state_of(self, login: DatabaseLogin, restore_id: str) -> RestoreState:
+        """Return where the restore stands in this database."""
+        with self._journal(login, restore_id) as (_, journal):
+            return journal.read().phase
+
+    @contextlib.contextmanager
+    def _journal(self, login: DatabaseLogin, restore_id: str) -> Iterator[tuple[Connection, PostgresJournal]]:
+        with self._session(login) as connection, as_failure(login, RestoreFailed):
+            yield connection, PostgresJournal(connection, restore_id)
+
+    def _session(self, login: DatabaseLogin) -> AbstractContextManager[Connection]:
+        return open_postgres(login, choose_address(login, self._allowed))
+
+
+def _count(connection: Connection, shown: str) -> int:
+    schema, _, table = shown.rpartition(".")
+    query = sql.SQL("SELECT count(*) FROM {}").format(identifier(schema or "public", table))
+    row = connection.execute(query).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,89 @@
+"""Which rows a dump leaves out because the application makes them again, and which a restore does not put back. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+_PATTERN = re.compile(r"[A-Za-z0-9_$*?\-]{1,64}")
+TRANSIENTS = ("_transient_", "_site_transient_")
+TIMEOUTS = ("_transient_timeout_", "_site_transient_timeout_")
+
+
+class LeaveOut(StrEnum):
+    """How much is left out. EXPIRED: of WordPress, only what it would itself not read any more; Laravel's as documented."""
+
+    NOTHING = "nothing"
+    EXPIRED = "expired"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class RowRule:
+    """Rows of the tables that match a pattern, chosen by one column.
+
+    `starts`: names that begin so; with `expiry_column`, only those whose own `…timeout_…` row holds a time that has passed.
+    Without `starts`, the column is itself a Unix time, and what has passed is left out.
+    """
+
+    tables: str
+    column: str
+    starts: tuple[str, ...] = ()
+    expiry_column: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DumpPolicy:
+    """What a dump leaves out, by patterns of table names; the definition of every table is always kept.
+
+    `held_back` are tables that a dump has in full and a restore leaves empty unless they are asked for.
+    """
+
+    leave_rows_out: frozenset[str] = frozenset()
+    rules: tuple[RowRule, ...] = ()
+    held_back: frozenset[str] = frozenset()
+
+    def keeps_rows(self, table: str) -> bool:
+        return not any(fnmatchcase(table, pattern) for pattern in self.leave_rows_out)
+
+    def rule_for(self, table: str) -> RowRule | None:
+        """Return the first rule for a table."""
+        return next((rule for rule in self.rules if fnmatchcase(table, rule.tables)), None)
+
+    def is_held_back(self, table: str) -> bool:
+        return any(fnmatchcase(table, pattern) for pattern in self.held_back)
+
+
+KEEP_ALL_ROWS = DumpPolicy()
+
+
+def choose_policy(application: str, prefix: str, leave_out: LeaveOut, chosen: Iterable[str] = ()) -> DumpPolicy:
+    """Return the policy of an application whose tables have a prefix; `chosen` are an admin's patterns, odd ones dropped.
+
+    Source of the tables: docs/design.md, "Databases". Laravel's old jobs would run a second time, so they are held back.
+    """
+    own = frozenset(pattern for pattern in chosen if _PATTERN.fullmatch(pattern))
+    stem = re.sub(r"([*?\[])", r"[\1]", prefix)
+    if application == "wordpress":
+        return DumpPolicy(own, () if leave_out is LeaveOut.NOTHING else _wordpress(stem, leave_out))
+    if application == "laravel":
+        made_again = frozenset(f"{stem}{name}" for name in ("sessions", "cache", "cache_locks"))
+        held_back = frozenset({f"{stem}jobs", f"{stem}failed_jobs"})
+        return DumpPolicy(own if leave_out is LeaveOut.NOTHING else own | made_again, held_back=held_back)
+    return DumpPolicy(own)
+
+
+def _wordpress(stem: str, leave_out: LeaveOut) -> tuple[RowRule, ...]:
+    """The sites of a network have numbered tables of their own."""
+    stems = (stem, f"{stem}[0-9]*_")
+    value = {"option_name": "option_value", "meta_key": "meta_value"}
+    places = [*((f"{each}options", "option_name") for each in stems), (f"{stem}sitemeta", "meta_key")]
+    expired = leave_out is LeaveOut.EXPIRED
+    rules = [RowRule(table, name, TRANSIENTS, value[name] if expired else "") for table, name in places]
+    sessions = [RowRule(f"{each}woocommerce_sessions", "session_expiry") for each in stems]
+    if not expired:
+        sessions = [RowRule(rule.tables, "session_key", ("",)) for rule in sessions]
+    return (*rules, *sessions)

@@ -1,0 +1,106 @@
+"""What automation sees of the server around it, as protocols that adapters fulfil: logs, pressure, messages, cron."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from smartbackup_panel.core.traffic import Hours
+
+
+@dataclass(frozen=True, slots=True)
+class LogPosition:
+    """How far one access log was read. Sizes in bytes; `read_bytes` counts uncompressed ones.
+
+    `first_line` is the digest of its first line: it tells the same log under another inode (copied or compressed).
+    """
+
+    device: int
+    inode: int
+    first_line: str
+    read_bytes: int
+    size_bytes: int
+    modified_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogReading:
+    """What was new in a domain's access logs: requests by hour, and how far each log is read now."""
+
+    hours: Hours
+    positions: tuple[LogPosition, ...]
+
+
+class AccessLogs(Protocol):
+    """Access logs of web servers."""
+
+    def read_new(self, path: str, positions: Sequence[LogPosition]) -> LogReading:
+        """Return the requests since `positions` in a log and its rotated files; nothing where there is no log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pressure:
+    """How busy the server is: percent of the last ten seconds in which something waited (PSI "some avg10")."""
+
+    cpu: float
+    io: float
+
+
+class PressureGauge(Protocol):
+    """The server's pressure and the priority of the calling thread."""
+
+    def read(self) -> Pressure:
+        """Return the pressure now; zeros where the kernel does not say."""
+
+    def yield_to_others(self) -> None:
+        """Give the calling thread, and the processes that it starts from now on, the lowest useful priority."""
+
+    def work_as_usual(self) -> None:
+        """Take `yield_to_others` back, where the kernel allows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One digest to the administrators: a subject, a text of several lines, and the same as plain fields."""
+
+    subject: str
+    text: str
+    fields: Mapping[str, object]
+
+
+class Notifier(Protocol):
+    """The ways to reach the administrators that the settings name."""
+
+    def send(self, message: Message) -> list[str]:
+        """Send a message everywhere and return one sentence for each way that failed."""
+
+    @property
+    def has_ways(self) -> bool:
+        """Whether there is any way to send."""
+
+
+class CronFolder(Protocol):
+    """A folder of cron files such as /etc/cron.d, in which only this product's files are ever touched."""
+
+    def write(self, name: str, content: str) -> bool:
+        """Write a file atomically and return whether anything changed."""
+
+    def remove(self, name: str) -> bool:
+        """Remove a file of this product and return whether it was there."""
+
+    def list_ours(self) -> list[str]:
+        """Return the names of this product's files."""
+
+    def problems(self, name: str) -> list[str]:
+        """Return one sentence for each reason why cron would not run a file as it is meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The four together, as bootstrap wires them."""
+
+    access_logs: AccessLogs
+    pressure: PressureGauge
+    notifier: Notifier
+    cron: CronFolder

@@ -1,0 +1,140 @@
+"""A private PostgreSQL for tests: own data folder, own unix socket, a free loopback port, stopped by its process id."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+_OPTIONS = ("fsync=off", "shared_buffers=16MB", "max_connections=30", "unix_socket_permissions=0777")
+
+
+@dataclass
+class Postgres:
+    """A running server. `socket` is the path of its unix socket, `port` its port on 127.0.0.1."""
+
+    folder: Path
+    socket: str
+    port: int
+    admin_password: str
+    process: subprocess.Popen[bytes]
+
+    def connect(self, user: str, password: str, database: str) -> psycopg.Connection[tuple[Any, ...]]:
+        """Return an open connection that commits each statement."""
+        return psycopg.connect(
+            host=str(self.folder), port=self.port, user=user, password=password, dbname=database, autocommit=True
+        )
+
+    def admin(self, query: sql.Composed | sql.SQL, database: str = "postgres") -> None:
+        """Run one statement as the server's superuser."""
+        with self.connect("admin", self.admin_password, database) as connection:
+            connection.execute(query)
+
+    def create_tenant(self, name: str, password: str) -> None:
+        """Make a role and a database of the same name that it owns, closed to everybody else."""
+        names = {"name": sql.Identifier(name), "password": sql.Literal(password)}
+        self.admin(sql.SQL("CREATE ROLE {name} LOGIN PASSWORD {password}").format(**names))
+        self.admin(sql.SQL("CREATE DATABASE {name} OWNER {name} TEMPLATE template0 ENCODING 'UTF8'").format(**names))
+        self.admin(sql.SQL("REVOKE ALL ON DATABASE {name} FROM PUBLIC").format(**names))
+
+    def drop_tenant(self, name: str) -> None:
+        """Remove what `create_tenant` made."""
+        self.admin(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        self.admin(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
+
+    def stop(self) -> None:
+        """Stop the server at once and remove its folder."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def start_postgres() -> Postgres:
+    """Return a server that answers; RuntimeError with its last words when it does not come up."""
+    folder = Path(tempfile.mkdtemp(prefix="sb-pg-"))
+    folder.chmod(0o755)
+    user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
+    if os.geteuid() == 0:
+        shutil.chown(folder, user)
+    programs = max(Path("/usr/lib/postgresql").glob("*/bin"))
+    password = secrets.token_hex(12)
+    (folder / "pw").write_text(password)
+    (folder / "pw").chmod(0o644)
+    initdb: list[str | Path] = [
+        programs / "initdb",
+        "-D",
+        folder / "data",
+        "-U",
+        "admin",
+        "-A",
+        "scram-sha-256",
+        f"--pwfile={folder / 'pw'}",
+    ]
+    made = subprocess.run([*initdb, "-N", "-E", "UTF8"], user=user, env=_ENVIRONMENT, capture_output=True, check=False)
+    if made.returncode != 0:
+        raise RuntimeError(f"initdb exited {made.returncode}: {made.stderr[-2000:]!r}")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    command: list[str | Path] = [
+        programs / "postgres",
+        "-D",
+        folder / "data",
+        "-k",
+        folder,
+        "-p",
+        str(port),
+        "-h",
+        "127.0.0.1",
+    ]
+    command += [word for option in _OPTIONS for word in ("-c", option)]
+    with (folder / "log").open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            user=user,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=_ENVIRONMENT,
+            start_new_session=True,
+        )
+    server = Postgres(folder, str(folder / f".s.PGSQL.{port}"), port, password, process)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(psycopg.Error), server.connect("admin", password, "postgres"):
+            return server
+        time.sleep(0.05)
+    last_words = (folder / "log").read_text(errors="replace")[-2000:]
+    server.stop()
+    raise RuntimeError(f"postgres did not come up: {last_words}")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """One private server for the whole session; tests take their own tenants in it."""
+    server = start_postgres()
+    try:
+        yield server
+    finally:
+        server.stop()
