@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from smartbackup_panel.adapters.access_logs import LogFiles
 from smartbackup_panel.adapters.clock import SystemClock
 from smartbackup_panel.adapters.cron_files import CronFiles
-from smartbackup_panel.adapters.databases.mariadb import MariaDBServer
-from smartbackup_panel.adapters.databases.postgres import PostgresServer
 from smartbackup_panel.adapters.db.state import open_state
 from smartbackup_panel.adapters.locks import held
 from smartbackup_panel.adapters.notify import Notifications
@@ -111,12 +109,24 @@ def _surroundings(settings: Settings) -> Surroundings:
 
 def _mariadb(settings: Settings) -> Callable[[Tenant], DatabaseServer]:
     allowed = parse_database_hosts(settings.database_hosts)
-    return lambda tenant: MariaDBServer(allowed, Account(tenant.uid, tenant.gid, tenant.groups))
+
+    def connect(tenant: Tenant) -> DatabaseServer:
+        from smartbackup_panel.adapters.databases.mariadb import MariaDBServer  # only jobs with databases pay for it
+
+        return MariaDBServer(allowed, Account(tenant.uid, tenant.gid, tenant.groups))
+
+    return connect
 
 
 def _postgres(settings: Settings) -> Callable[[Tenant], DatabaseServer]:
     allowed = parse_database_hosts(settings.database_hosts)
-    return lambda tenant: PostgresServer(allowed, Account(tenant.uid, tenant.gid, tenant.groups))
+
+    def connect(tenant: Tenant) -> DatabaseServer:
+        from smartbackup_panel.adapters.databases.postgres import PostgresServer
+
+        return PostgresServer(allowed, Account(tenant.uid, tenant.gid, tenant.groups))
+
+    return connect
 
 
 def _make_folder(path: str) -> None:

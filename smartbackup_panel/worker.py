@@ -12,12 +12,15 @@ from types import FrameType
 
 from smartbackup_panel.bootstrap import Services
 from smartbackup_panel.core.errors import MissingDocumentRoot
-from smartbackup_panel.core.ports import JobEngine
+from smartbackup_panel.core.model import PANEL, DomainState
+from smartbackup_panel.core.ports import JobEngine, PanelEvent
 from smartbackup_panel.services import events, pacing, scheduling, upkeep
 from smartbackup_panel.services.coverage import cover_new_domains
 from smartbackup_panel.services.domains import reconcile
 
 TICK_SECONDS = 0.5
+EXPECTED_EVERY_SECONDS = 1.0
+EXPECTED_FOR_SECONDS = 600.0
 SCHEDULE_EVERY_SECONDS = 5.0
 HEARTBEAT_EVERY_SECONDS = 10.0
 MINUTE_SECONDS = 60.0
@@ -35,10 +38,14 @@ class Worker:
         self._stop = threading.Event()
         self._handed_over: set[str] = set()
         self._due: dict[str, float] = {}
+        self._expected: dict[str, float] = {}
         self._clock: tuple[datetime, float] | None = None
 
     def run(self) -> None:
-        """Work until asked to stop. Raises WorkerUnavailable when another worker runs."""
+        """Work until asked to stop. Raises WorkerUnavailable when another worker runs.
+
+        Jobs are durable: whoever calls this ends the process after it, and what was running is resumed.
+        """
         with upkeep.being_the_worker(self.installation):
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self._ask_to_stop)
@@ -52,13 +59,14 @@ class Worker:
 
             engine.start(run_job)
             log.info("worker started", extra={"pid": os.getpid()})
-            try:
-                self._hand_over(engine, interrupted=True)
-                while not self._stop.is_set():
+            self._hand_over(engine, interrupted=True)
+            while not self._stop.is_set():
+                try:
                     self._tick(engine)
-                    self._stop.wait(TICK_SECONDS)
-            finally:
-                engine.stop()
+                except Exception:  # the worker's edge: what failed is tried again at the next tick
+                    log.exception("a tick failed")
+                self._stop.wait(TICK_SECONDS)
+            log.info("worker stops; what it was doing goes on at its next start")
 
     def run_once(self) -> int:
         """Do what is due now, in this process, and return how many jobs ran. Raises WorkerUnavailable."""
@@ -79,9 +87,10 @@ class Worker:
         self._stop.set()
 
     def _tick(self, engine: JobEngine) -> None:
-        if events.take_events(self.installation) or self._is_due(
-            "inventory", self.installation.settings.reconcile_seconds
-        ):
+        taken = events.take_events(self.installation)
+        self._expect(taken)
+        is_waiting = bool(self._expected) and self._is_due("expected", EXPECTED_EVERY_SECONDS)
+        if taken or is_waiting or self._is_due("inventory", self.installation.settings.reconcile_seconds):
             self._look_around()
         if self._is_due("schedule", SCHEDULE_EVERY_SECONDS):
             scheduling.enqueue_due(self.installation)
@@ -93,6 +102,12 @@ class Worker:
         if self._is_due("hour", HOUR_SECONDS):
             upkeep.every_hour(self.installation)
         self._hand_over(engine)
+
+    def _expect(self, taken: list[PanelEvent]) -> None:
+        """Remember domains that a panel announced before their folder is there; they are looked for again and again."""
+        for event in taken:
+            if event.type == "domain.created":
+                self._expected[event.name] = time.monotonic() + EXPECTED_FOR_SECONDS
 
     def _watch_clock(self) -> None:
         """Compare the clock on the wall with the one that never jumps; a jump is noted, and set back next runs are corrected."""
@@ -110,6 +125,9 @@ class Worker:
             return
         if found.created or found.deleted or found.missing or found.returned:
             log.info("inventory changed: %s", found)
+        known = {domain.name for domain in self.services.queries.domains(PANEL) if domain.state is DomainState.ACTIVE}
+        now = time.monotonic()
+        self._expected = {name: until for name, until in self._expected.items() if name not in known and until > now}
         cover_new_domains(self.installation)
         scheduling.follow_states(self.installation)
 

@@ -18,7 +18,6 @@ from smartbackup_panel.core.errors import WorkerUnavailable
 QUEUE = "smartbackup-jobs"
 APPLICATION = "smartbackup"
 APPLICATION_VERSION = "wf1"
-STOP_SECONDS = 3
 
 log = logging.getLogger(__name__)
 
@@ -87,12 +86,6 @@ class DbosEngine:
 
         if job_ids:
             dbos.DBOS.delete_workflows(job_ids)
-
-    def stop(self) -> None:
-        """Stop; a job that still runs is resumed at the next start."""
-        import dbos
-
-        dbos.DBOS.destroy(workflow_completion_timeout_sec=STOP_SECONDS)
 
 
 def _refuse_pickle() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 
@@ -26,6 +27,9 @@ def worker(session: Session, once: bool) -> None:
         session.answer({"jobs": count}, lambda: click.echo(f"{count} jobs ran."))
     else:
         Worker(session.services).run()
+        # The job engine's threads would hold the process until their next poll, or until a job has ended.
+        logging.shutdown()
+        os._exit(0)
 
 
 @click.command()

@@ -48,6 +48,3 @@ class JobEngine(Protocol):
 
     def enqueue(self, job_id: str, partition: str, priority: int) -> None:
         """Hand a job over; handing it over again changes nothing."""
-
-    def stop(self) -> None:
-        """Stop taking jobs; running ones are resumed at the next start."""

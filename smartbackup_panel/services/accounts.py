@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 from dataclasses import dataclass
 
@@ -14,8 +15,12 @@ from smartbackup_panel.core.model import COMMAND_LINE, Actor, Role
 from smartbackup_panel.services.installation import Installation
 
 SHORTEST_PASSWORD = 10
-# Checked where there is no such login, so that the answer takes as long (a hash of nothing that anybody knows).
-_NOBODY = generate_password_hash(secrets.token_hex(16))
+
+
+@functools.cache
+def _nobodys_hash() -> str:
+    """Return what is checked where there is no such login, so that the answer takes as long."""
+    return generate_password_hash(secrets.token_hex(16))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,7 @@ class Accounts:
         """Return the account whose password this is, else None; a failure is audited with the address it came from."""
         with self.installation.state.read() as tx:
             account = people.find_account(tx, login)
-        matches = check_password_hash(account.password_hash if account else _NOBODY, password)
+        matches = check_password_hash(account.password_hash if account else _nobodys_hash(), password)
         if account is not None and matches:
             return account
         with self.installation.state.write() as tx:

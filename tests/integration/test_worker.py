@@ -38,6 +38,17 @@ def test_a_hook_leads_to_a_first_point_and_a_schedule_without_a_click() -> None:
         assert len(installation.smartbackup("schedule", "show", "shop.example.test")["next_runs"]) == 5
 
 
+def test_a_hook_that_comes_before_its_folder_is_not_forgotten() -> None:
+    with make_installation({"RECONCILE_SECONDS": "3600"}) as installation:
+        installation.start_worker()
+        installation.wait_for_worker()
+        assert installation.hook("domain-created", "slow.example.test") == 0
+        wait_for(lambda: os.listdir(installation.spool) == [], "the event to be taken over")
+        time.sleep(1.5)
+        installation.add_site("slow.example.test", FILES)
+        installation.wait_for_points("slow.example.test", 1, timeout_seconds=20)
+
+
 def test_a_folder_without_a_hook_is_found() -> None:
     with make_installation({"RECONCILE_SECONDS": "5"}) as installation:
         installation.start_worker()
