@@ -147,7 +147,7 @@ def test_the_same_click_twice_makes_one_job(installation: Installation) -> None:
 
 def test_a_second_worker_leaves_at_once(installation: Installation) -> None:
     installation.start_worker()
-    wait_for(lambda: installation.run("worker", "--once", "--json").returncode == 1, "the lock")
+    installation.wait_for_worker()
     refused = installation.smartbackup("worker", "--once", exit_code=1)
     assert refused["error"]["code"] == "worker.unavailable"
 
