@@ -26,6 +26,17 @@ def try_lock(path: str) -> int | None:
     return fd
 
 
+@contextmanager
+def if_free(path: str) -> Iterator[bool]:
+    """Hold the lock where no other process has it, and say whether it is held; nobody is waited for."""
+    fd = try_lock(path)
+    try:
+        yield fd is not None
+    finally:
+        if fd is not None:
+            os.close(fd)
+
+
 def is_locked(path: str) -> bool:
     """Return whether another process holds the lock now."""
     fd = try_lock(path)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from smartbackup_panel.adapters.db import alarms, domains, people, points, statistics, traffic
 from smartbackup_panel.adapters.db.statistics import forget_points
-from smartbackup_panel.adapters.locks import try_lock
+from smartbackup_panel.adapters.locks import if_free
 from smartbackup_panel.core.alarms import LAST_WARNING_DAYS
 from smartbackup_panel.core.model import PANEL, SCHEDULER, Domain, DomainState
 from smartbackup_panel.services.alarms import clock_is_suspect
@@ -32,14 +32,10 @@ def purge_due(installation: Installation) -> list[str]:
         ]
     purged: list[str] = []
     for domain in due:
-        lock = try_lock(installation.domain_lock(domain.id))
-        if lock is None:
-            continue
-        try:
-            _purge(installation, domain)
-            purged.append(domain.name)
-        finally:
-            os.close(lock)
+        with if_free(installation.domain_lock(domain.id)) as is_held:
+            if is_held:
+                _purge(installation, domain)
+                purged.append(domain.name)
     return purged
 
 

@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from smartbackup_panel.adapters.db import domains, jobs, points, restores
 from smartbackup_panel.adapters.db.restores import RestorePhase, RestoreRecord
-from smartbackup_panel.adapters.locks import try_lock
+from smartbackup_panel.adapters.locks import if_free
 from smartbackup_panel.core.databases import DatabaseLogin, RestoreState, SwapMode
 from smartbackup_panel.core.errors import DatabaseRefused, SmartBackupError
 from smartbackup_panel.core.model import Domain, LogLine
@@ -32,16 +32,14 @@ def recover(installation: Installation) -> list[str]:
         cut_off = restores.list_restores(tx, *open_phases)
     mended: list[str] = []
     for record in cut_off:
-        lock = try_lock(installation.domain_lock(record.domain_id))
-        if lock is None:
-            continue
-        try:
-            _recover_one(installation, record)
-            mended.append(record.id)
-        except SmartBackupError as error:
-            _log_failure(installation, record, error)
-        finally:
-            os.close(lock)
+        with if_free(installation.domain_lock(record.domain_id)) as is_held:
+            if not is_held:
+                continue
+            try:
+                _recover_one(installation, record)
+                mended.append(record.id)
+            except SmartBackupError as error:
+                _log_failure(installation, record, error)
     return mended
 
 
@@ -52,12 +50,9 @@ def expire_undos(installation: Installation) -> list[str]:
         kept = restores.list_restores(tx, RestorePhase.SWAPPED)
     over = [record for record in kept if record.undo_until is not None and record.undo_until <= now]
     for record in over:
-        lock = try_lock(installation.domain_lock(record.domain_id))
-        if lock is not None:
-            try:
+        with if_free(installation.domain_lock(record.domain_id)) as is_held:
+            if is_held:
                 _forget_undo(installation, _domain(installation, record), record)
-            finally:
-                os.close(lock)
     return [record.id for record in over]
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from smartbackup_panel.adapters.db import domains, jobs, people
-from smartbackup_panel.adapters.locks import is_locked, try_lock
+from smartbackup_panel.adapters.locks import if_free, is_locked, try_lock
 from smartbackup_panel.core.alarms import CLOCK_JUMP
 from smartbackup_panel.core.errors import WorkerUnavailable
 from smartbackup_panel.core.model import PANEL, Job, JobState
@@ -46,12 +46,9 @@ def clean_up(installation: Installation) -> list[str]:
     with installation.state.read() as tx:
         known = domains.list_domains(tx, PANEL, with_deleted=True)
     for domain in known:
-        lock = try_lock(installation.domain_lock(domain.id))
-        if lock is not None:
-            try:
+        with if_free(installation.domain_lock(domain.id)) as is_held:
+            if is_held:
                 remove_leftovers(installation, domain)
-            finally:
-                os.close(lock)
     return dead
 
 

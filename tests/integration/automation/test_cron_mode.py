@@ -112,7 +112,7 @@ def test_a_name_that_cron_passes_over_or_that_is_not_ours_is_refused(tmp_path: P
     assert any("never runs" in said for said in CronFiles(str(tmp_path)).problems(name))
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or not CRON.exists(), reason="cron's daemon has to be root")
+@pytest.mark.skipif(os.geteuid() != 0, reason="cron's daemon has to be root")
 def test_debians_cron_runs_the_file_within_its_minute(tmp_path: Path) -> None:
     """In mount and process namespaces of its own: this machine's /etc/cron.d and cron stay as they are."""
     folder, crontabs, mark = tmp_path / "cron.d", tmp_path / "crontabs", tmp_path / "ran"
