@@ -312,7 +312,8 @@ class Staging:
     """A staged tree beside the live one, and all that is needed to finish or roll back after a crash.
 
     Write it into the journal before the swap. `live_inode` is None when the domain's folder is missing; inode numbers
-    belong to `device`. `by_worker` says who may change names in the parent folder.
+    belong to `device`. `by_worker` says who may change names in the parent folder. A `staged_inode` of 0, which no
+    folder has, announces a staging folder that is about to be made: it is empty, or not there.
     """
 
     parent: str

@@ -221,16 +221,19 @@ class Agent:
         names, fds = _parts(point)
         return self._ask(messages.Plan(names, options), RestorePlan, fds, on_progress=on_progress)
 
-    def prepare_staging(self, job_id: str) -> Staging:
+    def prepare_staging(self, job_id: str, announce: Callable[[Staging], None] | None = None) -> Staging:
         """Make the empty staging folder beside the domain's folder; `job_id` begins with 8 hexadecimal digits.
 
-        Raises UnsafePath (the folder is a link), RestoreFailed (a mount point, nobody may write the parent folder, or
-        the job has a staging folder already).
+        `announce` gets the staging before anything is made, for the journal: a crash right after leaves nothing that
+        `discard` of it does not find. Raises UnsafePath (the folder is a link), RestoreFailed (a mount point, nobody
+        may write the parent folder, or the job has a staging folder already).
         """
         parent, name = exchange.split_root(self._root)
         staging_name = exchange.staging_name(job_id, name)
         with closing(open_folder(parent, may_be_link=True)) as parent_fd:
             by_worker = exchange.is_for_worker(parent_fd)
+            if announce is not None:
+                announce(Staging(parent, name, staging_name, 0, 0, None, by_worker))
             if by_worker:
                 live_inode = exchange.find_live_inode(parent_fd, name)
                 device, staged_inode = os.fstat(parent_fd).st_dev, exchange.make_folder(parent_fd, staging_name)

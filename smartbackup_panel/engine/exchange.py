@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from smartbackup_panel.core.errors import RestoreFailed, UnsafePath
 from smartbackup_panel.core.tree import Staging, SwapState
 from smartbackup_panel.engine import syscalls
-from smartbackup_panel.engine.fsafe import open_beneath
+from smartbackup_panel.engine.fsafe import closing, open_beneath
 
 _JOB = re.compile(r"[0-9a-f]{8}")
 _MAX_SHORT = 60
@@ -103,13 +103,26 @@ def _has_counterpart(parent_fd: int, staging: Staging, state: SwapState) -> bool
 
 
 def is_removable(parent_fd: int, staging: Staging) -> bool:
-    """Whether something of this restore lies under the staging name. Raises RestoreFailed for something else."""
+    """Whether something of this restore lies under the staging name. Raises RestoreFailed for something else.
+
+    Of a staging folder that was only announced, nothing but an empty folder can be this restore's.
+    """
     found = _inode(parent_fd, staging.staging_name)
     if found is None:
         return False
+    if not staging.staged_inode:
+        return _is_empty_folder(parent_fd, staging.staging_name)
     if found not in (staging.staged_inode, staging.live_inode):
         raise RestoreFailed(f"{staging.staging_name} is not what this restore left there")
     return True
+
+
+def _is_empty_folder(parent_fd: int, name: str) -> bool:
+    try:
+        with closing(open_own(parent_fd, name)) as fd:
+            return not os.listdir(fd)
+    except (RestoreFailed, PermissionError):
+        return False
 
 
 def _inode(parent_fd: int, name: str) -> int | None:

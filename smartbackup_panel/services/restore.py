@@ -72,6 +72,15 @@ class Work:
             "restored_files": self.staged.restored_files if self.staged else 0,
         }
 
+    def write_journal(self) -> None:
+        """Keep where the preparation stands, before its next step."""
+        set_phase(self.context.installation, self.id, RestorePhase.PREPARING, self.journal())
+
+    def announce_staging(self, staging: Staging) -> None:
+        """Keep the name of a staging folder before it is made."""
+        self.staging = staging
+        self.write_journal()
+
     def _dumps(self) -> list[DumpFile]:
         return [dump for dump in self.point.databases if dump.database in self.logins]
 
@@ -153,8 +162,8 @@ def _stage_files(work: Work) -> None:
         work.agent.verify(archive, whole_chain=True, on_progress=on_step(work.context, "verifying"))
         plan = work.agent.plan(archive, options, on_step(work.context, "comparing"))
         work.removed_files = plan.removed.count
-        work.staging = work.agent.prepare_staging(work.id)
-        set_phase(installation, work.id, RestorePhase.PREPARING, work.journal())
+        work.staging = work.agent.prepare_staging(work.id, announce=work.announce_staging)
+        work.write_journal()
         work.context.say(f"staging {plan.restored_bytes} bytes beside the site")
         work.staged = work.agent.stage(archive, work.staging, options, on_step(work.context, "staging"))
     work.warnings += work.staged.warnings
@@ -164,7 +173,7 @@ def _load_databases(work: Work) -> None:
     """Load every dump into scratch tables and check them there; the live tables are not touched."""
     installation = work.context.installation
     work.logins = _find_logins(work)
-    set_phase(installation, work.id, RestorePhase.PREPARING, work.journal())
+    work.write_journal()
     for dump in work.point.databases:
         work.context.say(f"loading the database {dump.database} into scratch tables")
         server = database_server(installation, work.domain, dump.kind)

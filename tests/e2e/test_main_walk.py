@@ -70,7 +70,8 @@ class Walk:
         self.picture(f"{name}-plan")
         self.page.get_by_label(re.compile("^Type")).fill(DOMAIN)
         confirm.click()
-        self.page.reload()
+        self.page.wait_for_url(re.compile(r"/jobs/"))
+        self.page.goto(self.page.url)
         expect(self.page.get_by_text("Undo this restore").first).to_be_visible(timeout=90_000)
         self.picture(f"{name}-done")
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from smartbackup_panel.core.tree import (
     RestoreMode,
     RestoreOptions,
     ScanOptions,
+    Staging,
     SwapState,
 )
 from smartbackup_panel.engine.agent import Agent
@@ -374,6 +376,34 @@ def test_staging_is_never_taken_over(store: Store, site: Path) -> None:
                 step(foreign)
         assert agent.swap_state(foreign) is SwapState.GONE
     assert names(store) == [staging.staging_name, "shop.example"]
+
+
+@pytest.mark.parametrize("is_made", [True, False])
+def test_a_staging_folder_cut_off_at_its_making_is_found_by_its_announcement(
+    store: Store, site: Path, is_made: bool
+) -> None:
+    write(site / "index.php", b"good")
+    announced: list[Staging] = []
+
+    def cut_off(staging: Staging) -> None:
+        announced.append(staging)
+        assert names(store) == ["shop.example"]
+        if not is_made:
+            raise KeyboardInterrupt
+
+    with store.agent(AgentPurpose.RESTORE) as agent:
+        with suppress(KeyboardInterrupt):
+            agent.prepare_staging("cafe0123", announce=cut_off)
+        [staging] = announced
+        assert (staging.staging_name in names(store)) is is_made
+        agent.discard(staging)
+        assert names(store) == ["shop.example"]
+        write(site.parent / staging.staging_name / "somebody's", b"content")
+        agent.discard(staging)
+        for step in (agent.swap, agent.swap_back):
+            with pytest.raises(RestoreFailed, match="not what this restore left"):
+                step(staging)
+    assert (site.parent / staging.staging_name / "somebody's").read_bytes() == b"content"
 
 
 def test_an_agent_of_root_restores_beside_a_link_in_its_path(open_folder: Path, site: Path) -> None:
