@@ -87,12 +87,13 @@ class AgentPurpose(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """The user an agent becomes. `web_uids` are the web users whose files also count (PHP's uploads)."""
+    """The user an agent becomes. `web_uids` are the web users whose files also count (PHP's uploads), `web_gids` theirs."""
 
     uid: int
     gid: int
     groups: tuple[int, ...] = ()
     web_uids: tuple[int, ...] = ()
+    web_gids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

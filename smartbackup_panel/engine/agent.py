@@ -34,7 +34,7 @@ from smartbackup_panel.core.tree import (
     VerifySummary,
     WriteOptions,
 )
-from smartbackup_panel.engine import exchange, messages
+from smartbackup_panel.engine import exchange, messages, steward
 from smartbackup_panel.engine.agent_process import AgentProcess
 from smartbackup_panel.engine.archive_reader import ArchiveSet
 from smartbackup_panel.engine.archive_sink import ArchiveSink, Totals, open_unlinked
@@ -81,7 +81,14 @@ class Agent:
         hello = messages.Hello(root, tenant, purpose, os.getpid(), (own_uid, *web_uids))
         folder_fd = os.open(spool_folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         with closing(folder_fd), closing(open_unlinked(folder_fd, f".smartbackup-{os.getpid()}.part")) as spool_fd:
-            return cls(root, tenant, AgentProcess(hello, spool_fd, time_limit_seconds, stall_limit_seconds))
+            process = AgentProcess(
+                hello,
+                spool_fd,
+                time_limit_seconds,
+                stall_limit_seconds,
+                with_steward=purpose is AgentPurpose.RESTORE and steward.is_needed(tenant),
+            )
+        return cls(root, tenant, process)
 
     def __enter__(self) -> Agent:
         return self

@@ -15,15 +15,17 @@ from smartbackup_panel.core.errors import NoSpace, SmartBackupError
 from smartbackup_panel.engine import jail
 from smartbackup_panel.engine.agent_requests import AgentRequests
 from smartbackup_panel.engine.channel import Channel, ChannelClosed, close_all
+from smartbackup_panel.engine.giver import Giver
 from smartbackup_panel.engine.messages import Done, Failed, Request, Stop, decode_hello, decode_request
 
 
 def main() -> int:
     """Serve one worker; return the exit code."""
     channel = Channel(socket.socket(fileno=int(sys.argv[1])))
-    hello, (spool_fd,) = channel.receive(decode_hello)
+    hello, (spool_fd, *steward_fds) = channel.receive(decode_hello)
     jail.enter(hello.tenant, hello.purpose, hello.parent_pid)
-    requests = AgentRequests(hello, spool_fd, channel)
+    givers = [Giver(Channel(socket.socket(fileno=fd))) for fd in steward_fds]
+    requests = AgentRequests(hello, spool_fd, channel, givers[0] if givers else None)
     try:
         while True:
             request, fds = channel.receive(decode_request)

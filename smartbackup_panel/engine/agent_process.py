@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from smartbackup_panel.core.errors import AgentFailed, SmartBackupError, all_errors
+from smartbackup_panel.engine import steward
 from smartbackup_panel.engine.channel import Channel, ChannelClosed, close_all
 from smartbackup_panel.engine.messages import Done, Event, Failed, Hello, Request, Stop, decode_event
 
@@ -23,16 +24,31 @@ _GOODBYE_SECONDS = 5.0
 class AgentProcess:
     """A child process and the socket to it."""
 
-    def __init__(self, hello: Hello, spool_fd: int, time_limit_seconds: float, stall_limit_seconds: float) -> None:
-        """Start the child and greet it. Raises AgentFailed."""
+    def __init__(
+        self, hello: Hello, spool_fd: int, time_limit_seconds: float, stall_limit_seconds: float, *, with_steward: bool
+    ) -> None:
+        """Start the child (and a steward for it) and greet it. Raises AgentFailed."""
         self._ends_at = time.monotonic() + time_limit_seconds
         self._time_limit_seconds = time_limit_seconds
         self._stall_limit_seconds = stall_limit_seconds
         self._last_words_fd = os.memfd_create("agent-stderr", os.MFD_CLOEXEC)
+        self._steward: subprocess.Popen[bytes] | None = None
+        self._child, mine = self._start(_MODULE)
+        self._channel = Channel(mine)
+        if not with_steward or hello.tenant is None:
+            self._send(hello, [spool_fd])
+            return
+        self._steward, to_steward = self._start(steward.MODULE)
+        with to_steward:
+            steward.greet(Channel(to_steward), hello.tenant)
+            self._send(hello, [spool_fd, to_steward.fileno()])
+
+    def _start(self, module: str) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        """Start a child and return it with the socket to it."""
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
-            self._child = subprocess.Popen(
-                [sys.executable, "-I", "-X", "utf8", "-m", _MODULE, str(theirs.fileno())],
+            child = subprocess.Popen(
+                [sys.executable, "-I", "-X", "utf8", "-m", module, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._last_words_fd,
@@ -41,8 +57,7 @@ class AgentProcess:
                 env=_ENVIRONMENT,
                 start_new_session=True,
             )
-        self._channel = Channel(mine)
-        self._send(hello, [spool_fd])
+        return child, mine
 
     @property
     def pid(self) -> int:
@@ -103,6 +118,9 @@ class AgentProcess:
         """End the child at once."""
         self._child.kill()
         self._child.wait()
+        if self._steward is not None:
+            self._steward.kill()
+            self._steward.wait()
 
     def close(self) -> None:
         """Tell the child to stop, and kill it if it does not; a second call does nothing."""
@@ -112,6 +130,8 @@ class AgentProcess:
             with suppress(AgentFailed, OSError):
                 self._channel.send(Stop())
             self._child.wait(_GOODBYE_SECONDS)
+            if self._steward is not None:  # its only partner is gone
+                self._steward.wait(_GOODBYE_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
         self._channel.close()

@@ -29,10 +29,11 @@ from smartbackup_panel.engine.changes import YOUNG_NS, compare
 from smartbackup_panel.engine.channel import Channel
 from smartbackup_panel.engine.exclusions import compile_exclusions
 from smartbackup_panel.engine.fsafe import closing, empty_folder, open_folder, remove_tree
+from smartbackup_panel.engine.giver import Giver
 from smartbackup_panel.engine.ownership import Ownership
 from smartbackup_panel.engine.restore_choice import choose
 from smartbackup_panel.engine.restore_plan import plan_restore
-from smartbackup_panel.engine.restore_writer import RestoreWriter
+from smartbackup_panel.engine.restore_writer import Finisher, RestoreWriter
 from smartbackup_panel.engine.scan import LinkCounts, ScanRules, scan_into
 from smartbackup_panel.engine.spool import Spool
 from smartbackup_panel.engine.tree_reader import TreeReader
@@ -42,8 +43,10 @@ from smartbackup_panel.engine.verify import verify_point
 class AgentRequests:
     """Keeps what lives from one request to the next: the scan's list and its rules."""
 
-    def __init__(self, hello: messages.Hello, spool_fd: int, channel: Channel) -> None:
+    def __init__(self, hello: messages.Hello, spool_fd: int, channel: Channel, giver: Giver | None = None) -> None:
         self._root = hello.root
+        self._giver = giver
+        self._web_gids = frozenset(() if hello.tenant is None else hello.tenant.web_gids)
         self._allowed_uids = frozenset(hello.allowed_uids)
         self._tenant_uid = os.geteuid() if hello.tenant is None else hello.tenant.uid
         self._spool = Spool(spool_fd)
@@ -193,9 +196,14 @@ class AgentRequests:
             with _open_point(request.archives, fds) as point:
                 point.open_all()
                 self._refuse_impossible(point, request.options, target_fd)
-                ownership = Ownership.of_this_process(self._allowed_uids)
+                ownership = Ownership.of_this_process(self._allowed_uids, self._web_gids)
                 writer = RestoreWriter(
-                    point, target_fd, live_fd, ownership, self._told("restore"), may_replace=not is_beside_live
+                    point,
+                    target_fd,
+                    live_fd,
+                    Finisher(ownership, self._giver),
+                    self._told("restore"),
+                    may_replace=not is_beside_live,
                 )
                 return writer.write(choose(point.index(), self._spool, request.options))
         except OSError as error:
@@ -224,13 +232,25 @@ class AgentRequests:
     def _remove(self, staging: Staging | None, fds: list[int]) -> None:
         try:
             if fds:
-                empty_folder(fds[0], b".")
+                self._empty(fds[0])
             elif staging is not None:
                 with closing(self._open_parent()) as parent_fd:
                     if exchange.is_removable(parent_fd, staging):
+                        with closing(exchange.open_own(parent_fd, staging.staging_name)) as top_fd:
+                            self._empty(top_fd)
                         remove_tree(parent_fd, os.fsencode(staging.staging_name))
         except OSError as error:
             raise RestoreFailed(f"the staging folder cannot be removed: {error.strerror}") from error
+
+    def _empty(self, top_fd: int) -> None:
+        """Remove everything below an open folder; what lies in a web user's folders needs the steward."""
+        try:
+            empty_folder(top_fd, b".")
+        except PermissionError:
+            if self._giver is None:
+                raise
+            self._giver.take_folders(top_fd)
+            empty_folder(top_fd, b".")
 
 
 class _WriteEvents:

@@ -20,6 +20,7 @@ _KEPT_BY_ROOT = {
     AgentPurpose.READ: frozenset({_DAC_READ_SEARCH}),
     AgentPurpose.RESTORE: frozenset({_CHOWN, _DAC_OVERRIDE, _DAC_READ_SEARCH, _FOWNER, _FSETID}),
 }
+_KEPT_BY_STEWARD = frozenset({_CHOWN, _DAC_READ_SEARCH})
 _OPEN_FILES = 16_384
 _DATA_BYTES = 2 * 1024**3
 
@@ -37,13 +38,33 @@ def enter(tenant: Tenant | None, purpose: AgentPurpose, parent_pid: int) -> None
     os.umask(0o077)
     _set_limits()
     if os.geteuid() == 0 and tenant is not None:
-        os.setgroups(list(tenant.groups))
-        os.setresgid(tenant.gid, tenant.gid, tenant.gid)
-        os.setresuid(tenant.uid, tenant.uid, tenant.uid)
-        if tenant.uid != 0 and (os.getresuid() != (tenant.uid,) * 3 or os.getresgid() != (tenant.gid,) * 3):
-            raise AgentFailed("the agent could not become the tenant")
+        _become(tenant)
     if os.geteuid() == 0:
+        syscalls.bound_capabilities(_KEPT_BY_ROOT[purpose])
         syscalls.keep_capabilities(_KEPT_BY_ROOT[purpose])
+    _shut_in(parent_pid)
+
+
+def enter_as_steward(tenant: Tenant, parent_pid: int) -> None:
+    """Become the tenant, who may change owners and look into every folder, and nothing else. Raises AgentFailed."""
+    os.umask(0o077)
+    _set_limits()
+    syscalls.bound_capabilities(_KEPT_BY_STEWARD)
+    syscalls.keep_capabilities_as_another_user()
+    _become(tenant)
+    syscalls.keep_capabilities(_KEPT_BY_STEWARD)
+    _shut_in(parent_pid)
+
+
+def _become(tenant: Tenant) -> None:
+    os.setgroups(list(tenant.groups))
+    os.setresgid(tenant.gid, tenant.gid, tenant.gid)
+    os.setresuid(tenant.uid, tenant.uid, tenant.uid)
+    if tenant.uid != 0 and (os.getresuid() != (tenant.uid,) * 3 or os.getresgid() != (tenant.gid,) * 3):
+        raise AgentFailed("the agent could not become the tenant")
+
+
+def _shut_in(parent_pid: int) -> None:
     syscalls.forbid_new_privileges()
     syscalls.forbid_tracing()
     syscalls.die_with_parent(signal.SIGKILL)

@@ -19,7 +19,10 @@ from smartbackup_panel.core.tree import (
 
 
 class Hello(msgspec.Struct, tag=True, frozen=True):
-    """The first message to an agent, with the spool's descriptor. `parent_pid` must still be its parent."""
+    """The first message to an agent, with the spool's descriptor and that of the socket to its steward, if it has one.
+
+    `parent_pid` must still be its parent.
+    """
 
     root: str
     tenant: Tenant | None

@@ -9,11 +9,14 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import msgspec
+
 from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveRefused, RestoreFailed
 from smartbackup_panel.core.tree import EntryType, StageSummary
 from smartbackup_panel.engine.archive_reader import ArchiveSet
 from smartbackup_panel.engine.entries import IndexEntry, Stat, entry_type, unpack_stat
 from smartbackup_panel.engine.fsafe import DirectoryCursor, closing, create_file, open_beneath
+from smartbackup_panel.engine.giver import Giver
 from smartbackup_panel.engine.live_copy import LiveCopier
 from smartbackup_panel.engine.ownership import Ownership, restored_mode
 from smartbackup_panel.engine.restore_choice import Action, Choice
@@ -46,8 +49,9 @@ class _StagedLink:
 class Finisher:
     """Gives new inodes their owner, mode, attributes and times, and notes what could not be given."""
 
-    def __init__(self, ownership: Ownership) -> None:
+    def __init__(self, ownership: Ownership, giver: Giver | None = None) -> None:
         self._ownership = ownership
+        self._giver = giver
         self._owner_lost = 0
         self._xattrs_lost = 0
 
@@ -57,9 +61,9 @@ class Finisher:
         uid, gid = self._ownership.owner(facts)
         if (uid, gid) != (-1, -1):
             os.fchown(fd, uid, gid)
-        self._owner_lost += self._ownership.is_owner_lost(facts)
         os.fchmod(fd, restored_mode(facts.mode))
         os.utime(fd, ns=(facts.mtime_ns, facts.mtime_ns))
+        self._give(fd, facts, later=facts.nlink > 1 and not stat.S_ISDIR(facts.mode))
 
     def finish_link(self, dir_fd: int, name: bytes, facts: Stat) -> None:
         """Set owner and time of a new symlink."""
@@ -67,6 +71,28 @@ class Finisher:
         if (uid, gid) != (-1, -1):
             os.chown(name, uid, gid, dir_fd=dir_fd, follow_symlinks=False)
         os.utime(name, ns=(facts.mtime_ns, facts.mtime_ns), dir_fd=dir_fd, follow_symlinks=False)
+        if self._ownership.gift(facts):
+            with closing(os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)) as fd:
+                self._give(fd, facts)
+
+    def _give(self, fd: int, facts: Stat, *, later: bool = False) -> None:
+        gift = self._ownership.gift(facts)
+        if gift is None:
+            return
+        if self._giver is None:
+            self._owner_lost += 1
+        else:
+            self._giver.give(fd, *gift, later=later)
+
+    def hand_over(self) -> None:
+        """Give away what waits for the end. Raises RestoreFailed."""
+        if self._giver is not None:
+            self._giver.finish()
+
+    def close(self) -> None:
+        """Forget what waits, after a failure."""
+        if self._giver is not None:
+            self._giver.drop()
 
     def _set_xattrs(self, fd: int, xattrs: Xattrs) -> None:
         for name, value in xattrs:
@@ -84,7 +110,9 @@ class Finisher:
         """Return sentences about what could not be given."""
         found = []
         if self._owner_lost:
-            found.append(f"{self._owner_lost} paths belonged to a web user and now belong to the domain's own user.")
+            found.append(
+                f"{self._owner_lost} paths were a web user's or its group's and now belong to the domain's own user."
+            )
         if self._xattrs_lost:
             found.append(f"{self._xattrs_lost} extended attributes were not put back.")
         return found
@@ -98,14 +126,14 @@ class RestoreWriter:
         point: ArchiveSet,
         target_fd: int,
         live_fd: int | None,
-        ownership: Ownership,
+        finisher: Finisher,
         advanced: Advanced,
         *,
         may_replace: bool = False,
     ) -> None:
         self._point = point
         self._target_fd = target_fd
-        self._finisher = Finisher(ownership)
+        self._finisher = finisher
         self._live = None if live_fd is None else LiveCopier(live_fd, self._finisher)
         self._advanced = advanced
         self._may_replace = may_replace
@@ -124,11 +152,13 @@ class RestoreWriter:
                 self._carry_out(choice)
                 self._tell()
             self._leave_to(b"", is_end=True)
+            self._finisher.hand_over()
             syncfs(self._target_fd)
         finally:
             for folder in self._stack:
                 os.close(folder.fd)
             self._links.close()
+            self._finisher.close()
             if self._live is not None:
                 self._live.close()
         return StageSummary(
@@ -189,7 +219,8 @@ class RestoreWriter:
         if not stat.S_ISDIR(facts.mode):
             raise ArchiveRefused("the point's own folder is not a folder")
         fd = os.open(b".", _FOLDER_FLAGS | os.O_CLOEXEC, dir_fd=self._target_fd)
-        self._stack.append(_OpenFolder(b"", fd, facts, xattrs))
+        own = msgspec.structs.replace(facts, uid=os.geteuid())  # the domain's folder stays its owner's
+        self._stack.append(_OpenFolder(b"", fd, own, xattrs))
 
     def _enter(self, parent_fd: int, name: bytes, path: bytes, facts: Stat, xattrs: Xattrs | None) -> None:
         if not self._make_room(parent_fd, name, for_folder=True):

@@ -19,8 +19,10 @@ RESOLVE_BENEATH = 0x08
 RENAME_NOREPLACE = 1
 RENAME_EXCHANGE = 2
 
+_AT_EMPTY_PATH = 0x1000
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
+_PR_SET_KEEPCAPS = 8
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -61,6 +63,12 @@ def syncfs(fd: int) -> None:
         raise _failed()
 
 
+def chown_fd(fd: int, uid: int, gid: int) -> None:
+    """Change the owner of what a descriptor has open, also one opened with O_PATH (a symlink itself)."""
+    if _libc.fchownat(ctypes.c_int(fd), b"", ctypes.c_uint(uid), ctypes.c_uint(gid), ctypes.c_int(_AT_EMPTY_PATH)) != 0:
+        raise _failed()
+
+
 def _prctl(option: int, value: int) -> None:
     if _libc.prctl(ctypes.c_int(option), ctypes.c_ulong(value), 0, 0, 0) != 0:
         raise _failed()
@@ -81,14 +89,23 @@ def forbid_tracing() -> None:
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
-def keep_capabilities(kept: frozenset[int]) -> None:
-    """Drop every capability but `kept` (numbers of capabilities(7)) from this process, for good."""
+def keep_capabilities_as_another_user() -> None:
+    """Let capabilities outlive the coming setresuid(2); `keep_capabilities` has to choose from them after it."""
+    _prctl(_PR_SET_KEEPCAPS, 1)
+
+
+def bound_capabilities(kept: frozenset[int]) -> None:
+    """Take every capability but `kept` out of the bounding set, so that no program gains it again."""
     for number in range(64):
         if number not in kept:
             try:
                 _prctl(_PR_CAPBSET_DROP, number)
             except OSError:
                 break
+
+
+def keep_capabilities(kept: frozenset[int]) -> None:
+    """Drop every capability but `kept` (numbers of capabilities(7)) from this process, for good."""
     mask = sum(1 << number for number in kept)
     low, high = mask & 0xFFFFFFFF, mask >> 32
     header = struct.pack("<Ii", _CAPABILITY_VERSION_3, 0)

@@ -27,8 +27,14 @@ def start_agent(
 
 def tenant_of(installation: Installation, domain: Domain) -> Tenant:
     """Return the user that a domain's agent becomes, with the web users whose files belong to the site (rule 3)."""
-    web_uids = tuple(uid for name in installation.settings.web_users if (uid := _uid(name)) is not None)
-    return Tenant(domain.owner_uid, domain.owner_gid, _groups(domain.owner_uid, domain.owner_gid), web_uids)
+    web_users = [user for name in installation.settings.web_users if (user := _user(name)) is not None]
+    return Tenant(
+        domain.owner_uid,
+        domain.owner_gid,
+        _groups(domain.owner_uid, domain.owner_gid),
+        tuple(user.pw_uid for user in web_users),
+        tuple(user.pw_gid for user in web_users),
+    )
 
 
 def database_server(installation: Installation, domain: Domain, kind: str) -> DatabaseServer:
@@ -41,9 +47,9 @@ def scan_options(domain: Domain) -> ScanOptions:
     return ScanOptions(nested_roots=tuple(os.fsencode(root) for root in domain.nested_roots))
 
 
-def _uid(name: str) -> int | None:
+def _user(name: str) -> pwd.struct_passwd | None:
     try:
-        return pwd.getpwnam(name).pw_uid
+        return pwd.getpwnam(name)
     except KeyError:
         return None
 

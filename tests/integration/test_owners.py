@@ -30,12 +30,19 @@ def test_a_site_of_root_comes_back_with_its_owners(installation: Installation) -
 
 def test_a_web_users_upload_is_part_of_the_site(installation: Installation) -> None:
     site = installation.add_site("shop.example.test", {"index.php": "<?php\n", "uploads/a.jpg": "jpg"})
-    os.chown(site.root / "uploads/a.jpg", WWW_DATA, WWW_DATA)
+    for path in (site.root / "uploads", site.root / "uploads/a.jpg"):
+        os.chown(path, WWW_DATA, WWW_DATA)
+    os.chown(site.root / "index.php", -1, WWW_DATA)
+    then = site.tree(owners=True)
     made = installation.smartbackup("backup", "shop.example.test")
     assert (made["state"], made["file_count"]) == ("good", 2)
     (site.root / "uploads/a.jpg").unlink()
-    installation.smartbackup("restore", "shop.example.test", "--point", made["point"], "--yes")
-    assert (site.root / "uploads/a.jpg").read_text() == "jpg"
+    done = installation.smartbackup("restore", "shop.example.test", "--point", made["point"], "--yes")
+    assert done["warnings"] == []
+    assert not differences(then, site.tree(owners=True))
+    installation.smartbackup("undo", "shop.example.test")
+    assert os.listdir(installation.domains_root) == ["shop.example.test"]
+    assert not (site.root / "uploads/a.jpg").exists()
 
 
 def test_a_strangers_file_is_listed_and_not_read(installation: Installation) -> None:

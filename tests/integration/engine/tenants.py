@@ -10,7 +10,7 @@ from pathlib import Path
 from smartbackup_panel.core.tree import Tenant
 
 ALICE, BOB, WEB = 20001, 20002, 20033
-AS_ALICE = Tenant(ALICE, ALICE, (), (WEB,))
+AS_ALICE = Tenant(ALICE, ALICE, (), (WEB,), (WEB,))
 
 
 def give(path: Path, uid: int) -> Path:

@@ -10,8 +10,8 @@ import pytest
 from smartbackup_panel.engine.entries import Stat
 from smartbackup_panel.engine.ownership import Ownership, restored_mode
 
-TENANT = Ownership(may_chown=False, uids=frozenset({1001, 33}), gids=frozenset({1001, 50}))
-ROOT = Ownership(may_chown=True, uids=frozenset({0, 33}), gids=frozenset({0}))
+TENANT = Ownership(may_chown=False, uids=frozenset({1001, 33}), gids=frozenset({1001, 50}), web_gids=frozenset({33}))
+ROOT = Ownership(may_chown=True, uids=frozenset({0, 33}), gids=frozenset({0}), web_gids=frozenset({33}))
 
 
 def facts(uid: int, gid: int) -> Stat:
@@ -32,6 +32,27 @@ def facts(uid: int, gid: int) -> Stat:
 )
 def test_owners(rules: Ownership, uid: int, gid: int, expected: tuple[int, int]) -> None:
     assert rules.owner(facts(uid, gid)) == expected
+
+
+@pytest.mark.parametrize(
+    ("uid", "gid", "expected"),
+    [
+        (1001, 1001, None),
+        (1001, 33, (1001, 33)),
+        (33, 33, (33, 33)),
+        (33, 50, (33, 50)),
+        (33, 0, (33, 1001)),
+        (0, 0, None),
+        (1002, 33, (1001, 33)),
+    ],
+)
+def test_what_is_given_to_the_web_user(
+    monkeypatch: pytest.MonkeyPatch, uid: int, gid: int, expected: tuple[int, int] | None
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1001)
+    monkeypatch.setattr("os.getegid", lambda: 1001)
+    assert TENANT.gift(facts(uid, gid)) == expected
+    assert ROOT.gift(facts(uid, gid)) is None
 
 
 @pytest.mark.parametrize(

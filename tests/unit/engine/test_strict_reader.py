@@ -17,7 +17,7 @@ from smartbackup_panel.engine.entries import IndexEntry
 from smartbackup_panel.engine.layout import MAX_FRAME_BYTES, ArchiveRow
 from smartbackup_panel.engine.ownership import Ownership
 from smartbackup_panel.engine.restore_choice import choose
-from smartbackup_panel.engine.restore_writer import RestoreWriter
+from smartbackup_panel.engine.restore_writer import Finisher, RestoreWriter
 from smartbackup_panel.engine.tar_headers import padding, tar_headers
 from smartbackup_panel.engine.verify import verify_point
 from tests.unit.engine.forge import file, folder, forge, link, open_forged, pack
@@ -47,8 +47,8 @@ def restore(point: ArchiveSet, target: Path) -> None:
     target.mkdir()
     fd = os.open(target, os.O_RDONLY)
     try:
-        ownership = Ownership(may_chown=False, uids=frozenset(), gids=frozenset())
-        writer = RestoreWriter(point, fd, None, ownership, lambda _files, _size: None)
+        ownership = Ownership(may_chown=False, uids=frozenset(), gids=frozenset(), web_gids=frozenset())
+        writer = RestoreWriter(point, fd, None, Finisher(ownership), lambda _files, _size: None)
         writer.write(choose(point.index(), (), RestoreOptions()))
     finally:
         os.close(fd)
