@@ -223,10 +223,22 @@ class Agent:
         names, fds = _parts(point)
         return self._ask(messages.ReadFile(names, path), int, [*fds, out_fd])
 
-    def plan(self, point: ArchiveSet, options: RestoreOptions, on_progress: OnProgress | None = None) -> RestorePlan:
-        """Return what a restore would do now. Raises UnknownPath when a chosen path is not in the point."""
+    def plan(
+        self,
+        point: ArchiveSet,
+        options: RestoreOptions,
+        on_progress: OnProgress | None = None,
+        *,
+        elsewhere_fd: int | None = None,
+    ) -> RestorePlan:
+        """Return what a restore would do now. Raises UnknownPath when a chosen path is not in the point.
+
+        `elsewhere_fd`: a folder on the filesystem of a restore into an empty folder; the live site does not count then.
+        """
         names, fds = _parts(point)
-        return self._ask(messages.Plan(names, options), RestorePlan, fds, on_progress=on_progress)
+        request = messages.Plan(names, options, elsewhere_fd is not None)
+        more = [] if elsewhere_fd is None else [elsewhere_fd]
+        return self._ask(request, RestorePlan, [*fds, *more], on_progress=on_progress)
 
     def prepare_staging(self, job_id: str, announce: Callable[[Staging], None] | None = None) -> Staging:
         """Make the empty staging folder beside the domain's folder; `job_id` begins with 8 hexadecimal digits.

@@ -163,6 +163,9 @@ class AgentRequests:
             return find_application(reader)
 
     def _plan(self, request: messages.Plan, fds: list[int]) -> RestorePlan:
+        if request.elsewhere:
+            with _open_point(request.archives, fds[:-1]) as point:
+                return plan_restore(point.index(), (), request.options, fds[-1])
         root_fd = self._scan_live(request.options.scan)
         target_fd = self._open_parent() if root_fd is None else root_fd
         with closing(target_fd), _open_point(request.archives, fds) as point:

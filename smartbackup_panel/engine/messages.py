@@ -70,10 +70,11 @@ class ReadFile(msgspec.Struct, tag=True, frozen=True):
 
 
 class Plan(msgspec.Struct, tag=True, frozen=True):
-    """Plan a restore; descriptors: the point's archives."""
+    """Plan a restore; descriptors: the point's archives, then a folder on the filesystem to write to if not beside the site."""
 
     archives: list[str]
     options: RestoreOptions
+    elsewhere: bool
 
 
 class Stage(msgspec.Struct, tag=True, frozen=True):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from smartbackup_panel.adapters.db import jobs, points
@@ -83,15 +85,31 @@ def plan_restore(context: JobContext, domain: Domain) -> Outcome:
         "warnings": list(point.warnings),
     }
     with store.open_store(installation, domain) as folder_fd, start_agent(installation, domain) as agent:
-        if result["files"] and choice.to is None and point.archive is not None:
-            with store.open_point(installation, folder_fd, point.archive) as archive:
-                plan = agent.plan(archive, choice.options(domain), on_step(context, "comparing"))
+        if result["files"] and point.archive is not None:
+            with store.open_point(installation, folder_fd, point.archive) as archive, _place(choice.to) as elsewhere_fd:
+                options = choice.options(domain)
+                plan = agent.plan(archive, options, on_step(context, "comparing"), elsewhere_fd=elsewhere_fd)
             result |= _files_fields(plan)
         if result["databases"] and choice.to is None:
             result |= _database_fields(context, agent, domain, point)
     with installation.state.read() as tx:
         result["seconds"] = jobs.typical_seconds(tx, domain.id, JobKind.RESTORE)
     return Outcome(result)
+
+
+@contextmanager
+def _place(folder: str | None) -> Iterator[int | None]:
+    """Give a descriptor of the nearest folder above `folder` that is there, or None for a restore beside the site."""
+    if folder is None:
+        yield None
+        return
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def match_logins(found: Mapping[str, object], point: Point) -> dict[str, DatabaseLogin]:

@@ -32,6 +32,7 @@ META = ".meta"
 def open_store(installation: Installation, domain: Domain) -> Iterator[int]:
     """Give a descriptor of the domain's folder in the store, made where it is not there yet."""
     path = installation.store_folder(domain)
+    os.makedirs(installation.settings.backup_root, mode=0o700, exist_ok=True)
     os.makedirs(path, mode=0o700, exist_ok=True)
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:

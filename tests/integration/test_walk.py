@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import subprocess
 from pathlib import Path
 
@@ -127,10 +128,21 @@ def test_another_folder_gets_the_same_tree_and_the_site_is_not_touched(
     (site.root / "index.php").unlink()
     now = site.tree()
     target = open_folder / "copy"
-    installation.smartbackup("restore", "shop.example.test", "--point", made["point"], "--to", str(target), "--yes")
+    arguments = ("restore", "shop.example.test", "--point", made["point"], "--to", str(target))
+    plan = installation.smartbackup(*arguments, "--plan")["plan"]
+    assert (plan["added"], plan["removed"], plan["bytes"] >= made["original_bytes"]) == (6, 0, True)
+    assert not target.exists()
+    installation.smartbackup(*arguments, "--yes")
     assert not differences(then, tree_of(target))
     assert not differences(now, site.tree())
     assert (target / "index.php").stat().st_uid == ALICE.uid
+
+
+def test_the_store_is_made_for_the_worker_alone(installation: Installation) -> None:
+    make_site(installation)
+    installation.smartbackup("backup", "shop.example.test")
+    folders = [installation.backup_root, installation.backup_root / "shop.example.test"]
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}
 
 
 def test_files_of_a_point_are_listed_and_read(installation: Installation) -> None:
