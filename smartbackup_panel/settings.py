@@ -71,6 +71,12 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def _yes_or_no(text: str) -> bool:
+    if text.lower() not in ("yes", "true", "no", "false"):
+        raise ValueError("must be yes or no")
+    return text.lower() in ("yes", "true")
+
+
 def _spans(text: str) -> tuple[Span, ...]:
     return parse_spans(text)
 
@@ -159,6 +165,11 @@ class _Table:
         "120", _count(5, 86_400), "Seconds between two looks at the panel's inventory."
     )
     web_address: object = _setting("127.0.0.1:8470", str, "Where the standalone pages listen: host:port.")
+    web_https: object = _setting(
+        "no",
+        _yes_or_no,
+        "yes where the standalone pages are reached by https alone: cookies are sent over nothing else.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +207,7 @@ class Settings:
     notify_every_minutes: int
     reconcile_seconds: int
     web_address: str
+    web_https: bool
     sources: Mapping[str, str] = field(default_factory=dict)
 
 

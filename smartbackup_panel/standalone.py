@@ -34,6 +34,7 @@ def create_app(settings: Settings | None = None, services: HostServices | None =
         SECRET_KEY=opened.web_secret(),
         SESSION_COOKIE_NAME="smartbackup_session",
         SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SECURE=chosen.web_https,
         SESSION_COOKIE_SAMESITE="Lax",
         PERMANENT_SESSION_LIFETIME=timedelta(hours=SESSION_HOURS),
         MAX_CONTENT_LENGTH=LARGEST_FORM_BYTES,

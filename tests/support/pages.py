@@ -17,9 +17,10 @@ from tests.support.fake_services import PASSWORD, FakeServices, sample_services
 ORIGIN = "http://localhost"
 
 
-def page_settings(timezone: str = "Europe/Berlin") -> Settings:
-    """Return settings that read nothing of this machine."""
-    return load_settings(environment={"SMARTBACKUP_TIMEZONE": timezone})
+def page_settings(timezone: str = "Europe/Berlin", **more: str) -> Settings:
+    """Return settings that read nothing of this machine; `more` by name, as texts."""
+    given = {"timezone": timezone, **more}
+    return load_settings(environment={f"SMARTBACKUP_{name.upper()}": text for name, text in given.items()})
 
 
 @dataclass

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from flask import Flask
 
+from smartbackup_panel.standalone import create_app
 from smartbackup_panel.web.accounts import safe_next
 from tests.support.fake_services import ALICE, PASSWORD, SHOP, FakeServices, sample_services
-from tests.support.pages import ORIGIN, host_app, visitor
+from tests.support.pages import ORIGIN, host_app, page_settings, visitor
 
 
 @pytest.fixture
@@ -54,6 +55,14 @@ def test_the_session_cookie_is_closed_to_scripts_and_other_sites(app: Flask) -> 
     assert cookie.startswith("smartbackup_session=")
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
+    assert "Secure" not in cookie, "the pages of a quickstart are reached by http"
+
+
+def test_behind_https_the_session_cookie_is_sent_over_nothing_else() -> None:
+    app = create_app(page_settings(web_https="yes"), sample_services())
+    somebody = app.test_client()
+    cookie = somebody.get("/login", base_url="https://panel.example").headers["Set-Cookie"]
+    assert "Secure" in cookie
 
 
 def test_a_login_starts_a_fresh_session(app: Flask) -> None:
