@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from pathlib import Path
@@ -20,26 +19,10 @@ from smartbackup_panel.engine.restore_choice import choose
 from smartbackup_panel.engine.restore_writer import Finisher, RestoreWriter
 from smartbackup_panel.engine.tar_headers import padding, tar_headers
 from smartbackup_panel.engine.verify import verify_point
-from tests.unit.engine.forge import file, folder, forge, link, open_forged, pack
+from tests.support.hostile_indexed import BAD_ARCHIVE_ROWS, BAD_ENTRIES, BAD_FORMATS, BAD_PATHS, BAD_TREES
+from tests.unit.engine.forge import file, folder, forge, open_forged, pack
 
 CONTENT = b"content"
-REGULAR = stat.S_IFREG | 0o644
-
-BAD_PATHS = [
-    b"/etc/passwd",
-    b"..",
-    b"../up",
-    b"a/../../up",
-    b"a/..",
-    b"./a",
-    b"a//b",
-    b"a/",
-    b"/",
-    b"nul\0byte",
-    b"n" * 256,
-    b"/".join([b"d"] * 4_001),
-    b"/".join([b"d" * 200] * 1_400),
-]
 
 
 def restore(point: ArchiveSet, target: Path) -> None:
@@ -71,72 +54,14 @@ def test_an_unsafe_path_is_refused(tmp_path: Path, path: bytes) -> None:
     assert below(tmp_path / "out") == []
 
 
-@pytest.mark.parametrize(
-    "entry",
-    [
-        file(b"a", CONTENT, archive=1),
-        file(b"a", CONTENT, archive=-1),
-        file(b"a", CONTENT, member=7),
-        file(b"a", CONTENT, frame=1),
-        file(b"a", CONTENT, frame=-1),
-        file(b"a", CONTENT, offset=-1),
-        file(b"a", CONTENT, offset=1 << 32),
-        IndexEntry(b"a", pack(REGULAR, -1), bytes(32)),
-        IndexEntry(b"a", pack(REGULAR, (1 << 62) + 1), bytes(32)),
-        IndexEntry(b"a", pack(REGULAR, 7), b"short"),
-        IndexEntry(b"a", b"short stat", bytes(32)),
-        IndexEntry(b"a", pack(stat.S_IFCHR | 0o666)),
-        IndexEntry(b"a", pack(stat.S_IFIFO | 0o666)),
-        IndexEntry(b"a", pack(stat.S_IFSOCK | 0o666)),
-        IndexEntry(b"a", pack(0), reason="a reason of somebody else"),
-        link(b"a", b""),
-        link(b"a", b"x" * 4_096),
-        link(b"a", b"nul\0byte"),
-        IndexEntry(b"a", pack(stat.S_IFDIR | 0o755), link=b"elsewhere"),
-        IndexEntry(b"a", pack(stat.S_IFDIR | 0o755), sha256=bytes(32)),
-        IndexEntry(b"a", pack(REGULAR, 7), bytes(32), link=b"../outside"),
-        IndexEntry(b"a", pack(REGULAR, 7), bytes(32), link=b"b-comes-later"),
-        IndexEntry(b"a", pack(REGULAR, 7), bytes(32), link=b"a"),
-        IndexEntry(b"a", pack(REGULAR, 7), bytes(32), segments=[(0, 8)]),
-        IndexEntry(b"a", pack(REGULAR, 7), bytes(32), segments=[(-1, 3)]),
-        IndexEntry(b"a", pack(REGULAR, 7), bytes(32), segments=[(0, 0)]),
-        IndexEntry(b"a", pack(REGULAR, 7), bytes(32), segments=[(4, 2), (0, 2)]),
-        IndexEntry(b"a", pack(REGULAR, 99_999), bytes(32), segments=[(2 * n, 1) for n in range(8_193)]),
-        IndexEntry(b"a", pack(REGULAR, 7), bytes(32), xattrs=[(b"user.a=b", b"x")]),
-        IndexEntry(b"a", pack(REGULAR, 7), bytes(32), xattrs=[(b"user.x", b"x" * 65_537)]),
-        IndexEntry(b"a", pack(REGULAR, 7), bytes(32), xattrs=[(b"user.%d" % n, b"") for n in range(513)]),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("entry", BAD_ENTRIES, ids=str)
 def test_an_impossible_entry_is_refused(tmp_path: Path, entry: IndexEntry) -> None:
     with open_forged(tmp_path, [folder(), entry]) as point, pytest.raises(ArchiveRefused):
         restore(point, tmp_path / "out")
     assert below(tmp_path / "out") == []
 
 
-@pytest.mark.parametrize(
-    "entries",
-    [
-        [folder(), file(b"b", CONTENT), file(b"a", CONTENT)],
-        [folder(), file(b"a", CONTENT), file(b"a", CONTENT)],
-        [folder(), link(b"a", b"../outside"), file(b"a/passwd", CONTENT)],
-        [folder(), file(b"a", CONTENT), file(b"a/below", CONTENT)],
-        [folder(), file(b"a/below", CONTENT)],
-        [file(b"a", CONTENT)],
-        [IndexEntry(b"", pack(REGULAR, 7), hashlib.sha256(CONTENT).digest())],
-        [link(b"", b"/etc"), file(b"passwd", CONTENT)],
-    ],
-    ids=[
-        "out of order",
-        "twice",
-        "below a link",
-        "below a file",
-        "without its folder",
-        "without the root",
-        "root is a file",
-        "root is a link",
-    ],
-)
+@pytest.mark.parametrize("entries", BAD_TREES.values(), ids=BAD_TREES)
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_entries_that_contradict_one_another_are_refused(
     tmp_path: Path, entries: list[IndexEntry], blocks: int
@@ -158,7 +83,7 @@ def test_a_frame_that_inflates_past_its_size_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_longer_than_all_frames_is_refused(tmp_path: Path) -> None:
-    entry = IndexEntry(b"a", pack(REGULAR, 1 << 40), bytes(32))
+    entry = IndexEntry(b"a", pack(stat.S_IFREG | 0o644, 1 << 40), bytes(32))
     with open_forged(tmp_path, [folder(), entry]) as point, pytest.raises(ArchiveRefused, match="no frame"):
         restore(point, tmp_path / "out")
     assert (tmp_path / "out" / "a").stat().st_size == len(CONTENT)
@@ -198,21 +123,13 @@ def test_a_wrong_content_is_not_delivered(tmp_path: Path) -> None:
         restore(point, tmp_path / "out")
 
 
-@pytest.mark.parametrize("entries", [[[b"a"]], ["text"], [{"path": b"a"}], [[1, 2, 3]], [[b"a", b"", b"", "x"]]])
+@pytest.mark.parametrize("entries", BAD_FORMATS)
 def test_an_index_in_another_format_is_refused(tmp_path: Path, entries: list[object]) -> None:
     with open_forged(tmp_path, entries) as point, pytest.raises(ArchiveRefused, match="format"):
         list(point.index())
 
 
-@pytest.mark.parametrize(
-    "row",
-    [
-        ArchiveRow("../outside.tar.gz", bytes(32), 1),
-        ArchiveRow("/etc/passwd", bytes(32), 1),
-        ArchiveRow("x", b"short", 1),
-        ArchiveRow("", bytes(32), 1),
-    ],
-)
+@pytest.mark.parametrize("row", BAD_ARCHIVE_ROWS)
 def test_an_impossible_archive_table_is_refused(tmp_path: Path, row: ArchiveRow) -> None:
     with pytest.raises(ArchiveRefused):
         open_forged(tmp_path, [folder()], earlier=[row])

@@ -1,0 +1,103 @@
+"""Unpacking a plain tar of anybody into an empty folder: new inodes only, nothing through a link, no rights beyond the user's."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+
+from smartbackup_panel.core.errors import ArchiveRefused
+from smartbackup_panel.core.tree import EntryType
+from smartbackup_panel.engine.entries import Stat
+from smartbackup_panel.engine.fsafe import DirectoryCursor, closing, create_file, open_beneath
+from smartbackup_panel.engine.ownership import Ownership
+from smartbackup_panel.engine.plain_tar import PlainTar, TarEntry
+from smartbackup_panel.engine.restore_writer import Finisher
+
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY
+Advanced = Callable[[int, int], None]
+
+
+class PlainExtract:
+    """Writes one archive into `target_fd`, which is an empty folder that nobody else writes to."""
+
+    def __init__(self, target_fd: int, ownership: Ownership, advanced: Advanced) -> None:
+        self._finisher = Finisher(ownership)
+        self._advanced = advanced
+        self._cursor = DirectoryCursor(target_fd)
+        self._folders: dict[bytes, TarEntry] = {}
+        self._files = self._bytes = 0
+
+    def write(self, tar: PlainTar) -> tuple[int, int, list[str]]:
+        """Return how many files and bytes were written, and warnings. Raises ArchiveDamaged, ArchiveRefused, OSError.
+
+        The caller empties the folder after an error.
+        """
+        with self._cursor:
+            for entry in tar:
+                self._write(entry, tar)
+                self._advanced(self._files, self._bytes)
+            for path in sorted(self._folders, reverse=True):
+                self._finish_folder(path, self._folders[path])
+        return self._files, self._bytes, self._finisher.warnings()
+
+    def _write(self, entry: TarEntry, tar: PlainTar) -> None:
+        if entry.type is EntryType.DIRECTORY:
+            self._folder(entry.path)
+            self._folders[entry.path] = entry
+            return
+        folder, _, name = entry.path.rpartition(b"/")
+        parent_fd = self._folder(folder)
+        if entry.type is EntryType.SYMLINK:
+            os.symlink(entry.link, name, dir_fd=parent_fd)
+            self._finisher.finish_link(parent_fd, name, _facts(entry, stat.S_IFLNK))
+        elif entry.type is EntryType.HARDLINK:
+            self._link(entry.link, parent_fd, name)
+        else:
+            self._file(entry, tar, parent_fd, name)
+        self._files += 1
+
+    def _folder(self, path: bytes) -> int:
+        """Return a folder's descriptor, made with the folders above it where they are missing."""
+        missing: list[bytes] = []
+        while True:
+            try:
+                fd = self._cursor.folder(path)
+                break
+            except FileNotFoundError:
+                path, _, name = path.rpartition(b"/")
+                missing.append(name)
+        while missing:
+            name = missing.pop()
+            os.mkdir(name, 0o700, dir_fd=fd)
+            path = path + b"/" + name if path else name
+            fd = self._cursor.folder(path)
+        return fd
+
+    def _file(self, entry: TarEntry, tar: PlainTar, parent_fd: int, name: bytes) -> None:
+        with closing(create_file(parent_fd, name)) as fd:
+            for piece in tar.content():
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(fd, view) :]
+            self._finisher.finish(fd, _facts(entry, stat.S_IFREG), None)
+        self._bytes += entry.size
+
+    def _link(self, target: bytes, parent_fd: int, name: bytes) -> None:
+        """Make a further name of a file that was written before; never of anything else."""
+        folder, _, first = target.rpartition(b"/")
+        with closing(os.dup(parent_fd)) as here:
+            first_fd = self._folder(folder)
+            with closing(open_beneath(first_fd, first, os.O_PATH)) as found_fd:
+                if not stat.S_ISREG(os.fstat(found_fd).st_mode):
+                    raise ArchiveRefused(f"{target[:200]!r} is no file to link to")
+            os.link(first, name, src_dir_fd=first_fd, dst_dir_fd=here, follow_symlinks=False)
+
+    def _finish_folder(self, path: bytes, entry: TarEntry) -> None:
+        with closing(open_beneath(self._cursor.folder(path), b".", _FOLDER_FLAGS)) as fd:
+            self._finisher.finish(fd, _facts(entry, stat.S_IFDIR), None)
+
+
+def _facts(entry: TarEntry, kind: int) -> Stat:
+    """Return what a finisher gives to the new inode."""
+    return Stat(kind | entry.mode, entry.uid, entry.gid, 1, entry.size, entry.mtime_ns, 0, 0, 0)
