@@ -23,12 +23,12 @@ from smartbackup_panel.engine.ownership import Ownership
 from smartbackup_panel.engine.plain_extract import PlainExtract
 from smartbackup_panel.engine.plain_tar import PlainTar, TarLimits, open_plain_tar
 from smartbackup_panel.engine.restore_choice import choose
-from smartbackup_panel.engine.restore_writer import RestoreWriter
+from smartbackup_panel.engine.restore_writer import Finisher, RestoreWriter
 from tests.support import hostile_indexed, hostile_tars
 from tests.unit.engine.forge import KEY, NAME
 
 LIMITS = TarLimits(entries=50_000, seconds=8.0)
-OWNERSHIP = Ownership(may_chown=False, uids=frozenset(), gids=frozenset())
+OWNERSHIP = Ownership(may_chown=False, uids=frozenset(), gids=frozenset(), web_gids=frozenset())
 
 
 def ignore(_files: int, _size_bytes: int) -> None:
@@ -58,7 +58,7 @@ def unpack_point(place: Path, make: Callable[[Path], None]) -> None:
     store_fd, target_fd = os.open(place.parent, os.O_RDONLY), os.open(place, os.O_RDONLY)
     try:
         with ArchiveSet.open(store_fd, NAME, KEY) as point:
-            writer = RestoreWriter(point, target_fd, None, OWNERSHIP, ignore)
+            writer = RestoreWriter(point, target_fd, None, Finisher(OWNERSHIP), ignore)
             writer.write(choose(point.index(), (), RestoreOptions()))
     finally:
         os.close(store_fd)
