@@ -49,7 +49,7 @@ class Program:
         """Start it in a session of its own unless it runs already; return whether it was started."""
         if self.find_pid() is not None:
             return False
-        with self.log.open("ab") as log:
+        with open(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

@@ -72,8 +72,8 @@ def _stop(state: Path) -> None:
 @contextmanager
 def _alone(state: Path) -> Iterator[None]:
     """Let one quickstart work at a time."""
-    state.mkdir(parents=True, exist_ok=True)
-    state.chmod(0o700)
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state.chmod(state.stat().st_mode & 0o710)
     with (state / "quickstart.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

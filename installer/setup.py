@@ -22,6 +22,7 @@ from installer.samples import make_samples
 from smartbackup_panel.core.names import is_domain_name
 
 SMARTBACKUP = Path(sys.executable).parent / "smartbackup"
+_USERADD = "/usr/sbin/useradd"
 _FIRST_PORT = 8470
 _SYSTEM_DOMAINS_ROOT = Path("/var/www")
 _ANSWER_SECONDS = 60.0
@@ -153,6 +154,8 @@ def prepare(state: Path, environment: Mapping[str, str], samples: Path | None = 
     """
     config = state / "config.toml"
     if not config.exists():
+        if samples is None:
+            _make_account(environment.get("SMARTBACKUP_WEB_ACCOUNT", "smartbackup"))
         _write_config(config, _choose_settings(state, environment, samples or state / "domains"))
     settings = _read_config(config)
     domains_root = Path(settings["domains_root"])
@@ -191,10 +194,28 @@ def _write_config(config: Path, settings: Mapping[str, str]) -> None:
     # A JSON string is a TOML string.
     lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
     part = config.with_suffix(".part")
-    part.write_text(
-        "# Written once by installer/quickstart; change it as you like.\n" + "\n".join(lines) + "\n", "utf-8"
-    )
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write("# Written once by installer/quickstart; change it as you like.\n" + "\n".join(lines) + "\n")
     part.rename(config)
+
+
+def _make_account(name: str) -> None:
+    """Make the system user of the pages where root runs this and it is missing; they stay root's where that fails."""
+    if os.geteuid() != 0 or not name or not os.access(_USERADD, os.X_OK):
+        return
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        command = [
+            _USERADD,
+            "--system",
+            "--no-create-home",
+            "--home-dir",
+            "/nonexistent",
+            "--shell",
+            "/usr/sbin/nologin",
+        ]
+        subprocess.run([*command, "--", name], check=False)
 
 
 def _read_config(config: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from smartbackup_panel.adapters import state_folder
 from smartbackup_panel.adapters.access_logs import LogFiles
 from smartbackup_panel.adapters.clock import SystemClock
 from smartbackup_panel.adapters.cron_files import CronFiles
@@ -58,7 +59,7 @@ class Services:
 
     def web_secret(self) -> bytes:
         """Return the key that signs the standalone host's sessions; made at first use."""
-        return _secret(self.installation.settings, "web-secret")
+        return _secret(self.installation.settings, os.path.join(state_folder.DATABASE_FOLDER, "web-secret"))
 
     def runner(self, name: str | None = None) -> Runner:
         """Return what runs jobs here; `name` is the worker's, without it this process's."""
@@ -74,8 +75,7 @@ class Services:
 
 def open_services(settings: Settings) -> Services:
     """Return the services of an installation; its state is made where it is not there yet. Safe between threads."""
-    _make_folder(settings.state_dir)
-    _make_folder(settings.spool_dir)
+    _make_folders(settings)
     installation = Installation(
         settings=settings,
         state=open_state(settings.state_url),
@@ -129,11 +129,32 @@ def _postgres(settings: Settings) -> Callable[[Tenant], DatabaseServer]:
     return connect
 
 
-def _make_folder(path: str) -> None:
+def become_web_account(settings: Settings) -> str:
+    """Have this process serve the pages and do nothing else; return a sentence where it stays root, else an empty text.
+
+    The state and the sessions' key are made before, since the account can make nothing in the state folder.
+    """
+    if os.geteuid() != 0 or not settings.web_account:
+        return ""
+    services = open_services(settings)
+    services.web_secret()
+    services.installation.state.close()
+    account = state_folder.find_account(settings.web_account)
+    if account is None:
+        return (
+            f"The pages run as root: there is no user {settings.web_account} (useradd --system {settings.web_account})."
+        )
+    if not state_folder.become(account, settings.state_dir):
+        return f"The pages run as root: the user {settings.web_account} may not read the program or the state folder."
+    return ""
+
+
+def _make_folders(settings: Settings) -> None:
     try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
+        state_folder.prepare(settings.state_dir, state_folder.find_account(settings.web_account))
+        os.makedirs(settings.spool_dir, mode=0o700, exist_ok=True)
     except OSError as wrong:
-        raise StateUnavailable(f"the folder {path} cannot be made: {wrong.strerror}") from wrong
+        raise StateUnavailable(f"the folder {wrong.filename} cannot be made: {wrong.strerror}") from wrong
 
 
 def _secret(settings: Settings, name: str) -> bytes:
@@ -143,10 +164,11 @@ def _secret(settings: Settings, name: str) -> bytes:
         return _read_secret(path)
     except FileNotFoundError:
         pass
-    with held(os.path.join(settings.state_dir, "locks", name), timeout_seconds=10):
+    with held(os.path.join(settings.state_dir, "locks", os.path.basename(name)), timeout_seconds=10):
         if not os.path.exists(path):
             fd = os.open(path + ".part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             with os.fdopen(fd, "wb") as file:
+                state_folder.give_to_owner_of(os.path.dirname(path), fd)
                 file.write(secrets.token_bytes(KEY_BYTES))
                 file.flush()
                 os.fsync(file.fileno())

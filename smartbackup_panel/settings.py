@@ -165,6 +165,9 @@ class _Table:
         "120", _count(5, 86_400), "Seconds between two looks at the panel's inventory."
     )
     web_address: object = _setting("127.0.0.1:8470", str, "Where the standalone pages listen: host:port.")
+    web_account: object = _setting(
+        "smartbackup", str, "System user that the standalone pages become when root starts them; empty: they stay root."
+    )
     web_https: object = _setting(
         "no",
         _yes_or_no,
@@ -207,6 +210,7 @@ class Settings:
     notify_every_minutes: int
     reconcile_seconds: int
     web_address: str
+    web_account: str
     web_https: bool
     sources: Mapping[str, str] = field(default_factory=dict)
 
@@ -254,7 +258,7 @@ def load_settings(config: str | None = None, environment: Mapping[str, str] = os
             name = variable if source == "environment" else row.name
             raise BadSetting(f"the setting {name} = {text!r} cannot be used: {wrong}") from wrong
         sources[row.name] = source
-    values["state_url"] = values["state_url"] or f"sqlite:///{values['state_dir']}/state.sqlite"
+    values["state_url"] = values["state_url"] or f"sqlite:///{values['state_dir']}/db/state.sqlite"
     values["spool_dir"] = values["spool_dir"] or f"{values['state_dir']}/events"
     return Settings(**values, sources=sources)  # type: ignore[arg-type]  # each value was made by its own parser
 

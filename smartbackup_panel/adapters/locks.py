@@ -38,8 +38,11 @@ def if_free(path: str) -> Iterator[bool]:
 
 
 def is_locked(path: str) -> bool:
-    """Return whether another process holds the lock now."""
-    fd = try_lock(path)
+    """Return whether another process holds the lock now; who may not look (the pages' account) is told that one does."""
+    try:
+        fd = try_lock(path)
+    except PermissionError:
+        return True
     if fd is None:
         return True
     os.close(fd)

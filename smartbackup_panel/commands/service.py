@@ -36,8 +36,11 @@ def worker(session: Session, once: bool) -> None:
 @command
 def web(session: Session) -> None:
     """Serve the standalone pages (gunicorn) at the address of SMARTBACKUP_WEB_ADDRESS."""
+    from smartbackup_panel.bootstrap import become_web_account
     from smartbackup_panel.standalone import serve
 
+    if stays_root := become_web_account(session.settings):
+        click.echo(stays_root, err=True)
     serve(session.settings)
 
 

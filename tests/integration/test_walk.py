@@ -220,7 +220,7 @@ def test_a_lost_state_is_made_again_from_the_store(installation: Installation) -
     made = installation.smartbackup("backup", "shop.example.test")
     domain = installation.smartbackup("domains", "show", "shop.example.test")
     then = site.tree()
-    (installation.state_dir / "state.sqlite").unlink()
+    (installation.state_dir / "db" / "state.sqlite").unlink()
     rebuilt = installation.smartbackup("rebuild-catalog")
     assert rebuilt == {"points": [made["point"]], "refused": []}
     assert installation.smartbackup("domains", "show", "shop.example.test")["id"] == domain["id"]

@@ -16,6 +16,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from smartbackup_panel.adapters.state_folder import give_to_owner_of
 from smartbackup_panel.core.errors import StateUnavailable
 
 HEAD = "0002"  # the newest migration; a test compares it with the migrations folder
@@ -118,7 +119,11 @@ def open_state(url: str) -> State:
 def _make_private(path: str) -> None:
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            give_to_owner_of(os.path.dirname(path), fd)
+        finally:
+            os.close(fd)
     except OSError as wrong:
         raise StateUnavailable(f"the state database {path} cannot be opened: {wrong.strerror}") from wrong
 
