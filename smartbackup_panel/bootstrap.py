@@ -18,7 +18,8 @@ from smartbackup_panel.adapters.notify import Notifications
 from smartbackup_panel.adapters.panels.directory import DirectoryPanel
 from smartbackup_panel.adapters.pressure import KernelPressure
 from smartbackup_panel.adapters.process import Account
-from smartbackup_panel.core.databases import DatabaseServer, parse_database_hosts
+from smartbackup_panel.core.database_hosts import parse_database_hosts
+from smartbackup_panel.core.databases import DatabaseServer
 from smartbackup_panel.core.errors import StateUnavailable
 from smartbackup_panel.core.model import JobKind
 from smartbackup_panel.core.ports import JobEngine, PanelAdapter

@@ -8,7 +8,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from smartbackup_panel.core.databases import DatabaseLogin, DumpRun
+from smartbackup_panel.core.database_hosts import DatabaseLogin
+from smartbackup_panel.core.databases import DumpRun
 from smartbackup_panel.core.errors import ArchiveMissing, DatabaseRefused, DumpFailed
 from smartbackup_panel.core.model import Domain, DumpFile, Progress
 from smartbackup_panel.core.row_rules import DumpPolicy, LeaveOut, choose_policy

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, field
 
 from smartbackup_panel.adapters.db import domains, restores
 from smartbackup_panel.adapters.db.restores import RestorePhase, RestoreRecord
-from smartbackup_panel.core.databases import DatabaseLogin, DumpReport, RestoreState, SwapMode
+from smartbackup_panel.core.database_hosts import DatabaseLogin
+from smartbackup_panel.core.databases import DumpReport, RestoreState, SwapMode
 from smartbackup_panel.core.errors import DatabaseRefused, NothingToUndo, SmartBackupError
 from smartbackup_panel.core.model import Domain, DumpFile, Point, Progress
 from smartbackup_panel.core.tree import AgentPurpose, StageSummary, Staging

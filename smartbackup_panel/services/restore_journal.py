@@ -15,7 +15,8 @@ from datetime import timedelta
 from smartbackup_panel.adapters.db import domains, jobs, points, restores
 from smartbackup_panel.adapters.db.restores import RestorePhase, RestoreRecord
 from smartbackup_panel.adapters.locks import if_free
-from smartbackup_panel.core.databases import DatabaseLogin, RestoreState, SwapMode
+from smartbackup_panel.core.database_hosts import DatabaseLogin
+from smartbackup_panel.core.databases import RestoreState, SwapMode
 from smartbackup_panel.core.errors import DatabaseRefused, SmartBackupError
 from smartbackup_panel.core.model import Domain, LogLine
 from smartbackup_panel.core.tree import AgentPurpose, Staging

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from smartbackup_panel.adapters.db import jobs, points
-from smartbackup_panel.core.databases import DatabaseLogin, DumpReport, TablePlan
+from smartbackup_panel.core.database_hosts import DatabaseLogin
+from smartbackup_panel.core.databases import DumpReport, TablePlan
 from smartbackup_panel.core.errors import ArchiveDamaged, SmartBackupError, UnknownPoint
 from smartbackup_panel.core.model import Domain, DumpFile, JobKind, Point, PointState
 from smartbackup_panel.core.tree import NameList, RestoreMode, RestoreOptions, RestorePlan

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 from smartbackup_panel.adapters.process import Account, SecretFile, find_program, run
-from smartbackup_panel.core.databases import Address, DatabaseLogin
+from smartbackup_panel.core.database_hosts import Address, DatabaseLogin
 from smartbackup_panel.core.errors import DumpFailed
 
 DUMP_PROGRAMS = ("mariadb-dump", "mysqldump")

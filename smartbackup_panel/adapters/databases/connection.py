@@ -14,7 +14,7 @@ import pymysql
 from pymysql.constants import CLIENT, CR, ER
 
 from smartbackup_panel.adapters.process import ENVIRONMENT, Account, peer_account
-from smartbackup_panel.core.databases import Address, DatabaseLogin
+from smartbackup_panel.core.database_hosts import Address, DatabaseLogin
 from smartbackup_panel.core.errors import DatabaseRefused, DumpFailed, SmartBackupError
 
 CONNECT_TIMEOUT_SECONDS = 10

@@ -31,7 +31,8 @@ from smartbackup_panel.adapters.databases.rights import server_wide_rights
 from smartbackup_panel.adapters.databases.row_filter import RowFilter, filters_for
 from smartbackup_panel.adapters.databases.statements import NAME, Statement, StatementReader, own_name
 from smartbackup_panel.adapters.process import Account, Child, start
-from smartbackup_panel.core.databases import Address, DatabaseLogin, DumpPiece, DumpReport, TableDump
+from smartbackup_panel.core.database_hosts import Address, DatabaseLogin
+from smartbackup_panel.core.databases import DumpPiece, DumpReport, TableDump
 from smartbackup_panel.core.errors import DumpFailed, LoadFailed
 from smartbackup_panel.core.row_rules import DumpPolicy
 

@@ -18,10 +18,10 @@ from smartbackup_panel.adapters.databases.journal import Journal, Record
 from smartbackup_panel.adapters.databases.programs import Kind, Program, definer_user
 from smartbackup_panel.adapters.databases.rights import server_wide_rights
 from smartbackup_panel.adapters.databases.statements import StatementReader
+from smartbackup_panel.core.database_hosts import DatabaseLogin
 from smartbackup_panel.core.databases import (
     NEW_PREFIX,
     WHOLE_DUMP,
-    DatabaseLogin,
     DumpReport,
     LoadPart,
     LoadReport,

@@ -15,11 +15,10 @@ from smartbackup_panel.adapters.databases.load import load
 from smartbackup_panel.adapters.databases.probe import take_inventory
 from smartbackup_panel.adapters.databases.swap import Swap
 from smartbackup_panel.adapters.process import Account, peer_account
+from smartbackup_panel.core.database_hosts import AllowedHost, DatabaseLogin, choose_address
 from smartbackup_panel.core.databases import (
     WHOLE_DUMP,
-    AllowedHost,
     DatabaseListing,
-    DatabaseLogin,
     DumpReport,
     LoadPart,
     LoadReport,
@@ -28,7 +27,6 @@ from smartbackup_panel.core.databases import (
     SwapMode,
     SwapReport,
     TablePlan,
-    choose_address,
 )
 from smartbackup_panel.core.errors import LoadFailed, RestoreFailed, SmartBackupError
 from smartbackup_panel.core.row_rules import KEEP_ALL_ROWS, DumpPolicy

@@ -14,11 +14,10 @@ from smartbackup_panel.adapters.databases.postgres_load import discard_restore, 
 from smartbackup_panel.adapters.databases.postgres_probe import list_database
 from smartbackup_panel.adapters.databases.postgres_session import Connection, as_failure, identifier, open_postgres
 from smartbackup_panel.adapters.process import Account, peer_account
+from smartbackup_panel.core.database_hosts import AllowedHost, DatabaseLogin, choose_address
 from smartbackup_panel.core.databases import (
     WHOLE_DUMP,
-    AllowedHost,
     DatabaseListing,
-    DatabaseLogin,
     DumpReport,
     LoadPart,
     LoadReport,
@@ -27,7 +26,6 @@ from smartbackup_panel.core.databases import (
     SwapMode,
     SwapReport,
     TablePlan,
-    choose_address,
 )
 from smartbackup_panel.core.errors import DumpFailed, LoadFailed, RestoreFailed
 from smartbackup_panel.core.row_rules import KEEP_ALL_ROWS, DumpPolicy

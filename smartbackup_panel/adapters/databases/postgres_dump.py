@@ -21,14 +21,8 @@ from smartbackup_panel.adapters.databases.postgres_session import (
 )
 from smartbackup_panel.adapters.databases.postgres_text import PostgresReader, Rows, copied_table, shown_name
 from smartbackup_panel.adapters.process import Account, find_program, start
-from smartbackup_panel.core.databases import (
-    Address,
-    DatabaseListing,
-    DatabaseLogin,
-    DumpPiece,
-    DumpReport,
-    TableDump,
-)
+from smartbackup_panel.core.database_hosts import Address, DatabaseLogin
+from smartbackup_panel.core.databases import DatabaseListing, DumpPiece, DumpReport, TableDump
 from smartbackup_panel.core.errors import DumpFailed
 from smartbackup_panel.core.row_rules import DumpPolicy
 

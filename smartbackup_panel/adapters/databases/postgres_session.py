@@ -11,7 +11,7 @@ import psycopg
 from psycopg import pq, sql
 
 from smartbackup_panel.adapters.process import Account, SecretFile
-from smartbackup_panel.core.databases import Address, DatabaseLogin
+from smartbackup_panel.core.database_hosts import Address, DatabaseLogin
 from smartbackup_panel.core.errors import DatabaseRefused, DumpFailed, LoadFailed
 
 Connection = psycopg.Connection[tuple[Any, ...]]

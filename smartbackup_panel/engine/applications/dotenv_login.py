@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from dotenv.parser import parse_stream
 
-from smartbackup_panel.core.databases import parse_endpoint
+from smartbackup_panel.core.database_hosts import parse_endpoint
 from smartbackup_panel.engine.applications.php_login import NOT_BACKED_UP, Row, is_port, kind_of_driver
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_.]*)\}")

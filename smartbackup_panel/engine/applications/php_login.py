@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from smartbackup_panel.core.databases import parse_endpoint
+from smartbackup_panel.core.database_hosts import parse_endpoint
 from smartbackup_panel.engine.applications.php_values import PhpValues, read_php_values
 from smartbackup_panel.engine.applications.reader import CONFIG_LIMIT_BYTES, BoundedReader, decoded
 

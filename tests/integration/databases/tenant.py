@@ -9,7 +9,8 @@ from typing import Any
 import pymysql
 
 from smartbackup_panel.adapters.databases.mariadb import MariaDBServer
-from smartbackup_panel.core.databases import DatabaseLogin, DumpReport, is_reserved, parse_database_hosts
+from smartbackup_panel.core.database_hosts import DatabaseLogin, parse_database_hosts
+from smartbackup_panel.core.databases import DumpReport, is_reserved
 from tests.support.mariadb import MariaDB
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from smartbackup_panel.adapters.databases.mariadb import MariaDBServer
 from smartbackup_panel.adapters.process import Account
-from smartbackup_panel.core.databases import DatabaseLogin, parse_database_hosts
+from smartbackup_panel.core.database_hosts import DatabaseLogin, parse_database_hosts
 from smartbackup_panel.core.errors import DatabaseRefused, DumpFailed
 from tests.integration.databases.schemas import WORDPRESS
 from tests.integration.databases.tenant import Tenant, create_tenant, drop_tenant

@@ -16,7 +16,8 @@ import pytest
 from psycopg import sql
 
 from smartbackup_panel.adapters.databases.postgres import PostgresServer
-from smartbackup_panel.core.databases import DatabaseLogin, DumpReport, RestoreState, SwapMode, parse_database_hosts
+from smartbackup_panel.core.database_hosts import DatabaseLogin, parse_database_hosts
+from smartbackup_panel.core.databases import DumpReport, RestoreState, SwapMode
 from smartbackup_panel.core.errors import DatabaseRefused, DumpFailed, LoadFailed, NothingToUndo, RestoreFailed
 from tests.integration.databases.tenant import in_chunks
 from tests.support.postgres import Postgres, postgres_server

@@ -7,7 +7,8 @@ import subprocess
 import pytest
 
 from smartbackup_panel.adapters.databases.client import login_file
-from smartbackup_panel.core.databases import Address, DatabaseLogin, DumpReport, RestoreState, SwapMode, TablePlan
+from smartbackup_panel.core.database_hosts import Address, DatabaseLogin
+from smartbackup_panel.core.databases import DumpReport, RestoreState, SwapMode, TablePlan
 from smartbackup_panel.core.errors import DumpFailed, LoadFailed
 from tests.integration.databases.schemas import LONG_NAME, ODD_NAME, RICH, UNUSUAL, WORDPRESS
 from tests.integration.databases.tenant import Tenant, create_tenant, drop_tenant, in_chunks

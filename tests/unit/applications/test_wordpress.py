@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from smartbackup_panel.core.databases import DatabaseLogin
+from smartbackup_panel.core.database_hosts import DatabaseLogin
 from smartbackup_panel.engine.applications import find_application
 from tests.unit.applications.folder import Folder
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from smartbackup_panel.core.databases import (
+from smartbackup_panel.core.database_hosts import (
     Address,
     AllowedHost,
     DatabaseLogin,
     choose_address,
-    is_reserved,
     parse_database_hosts,
 )
+from smartbackup_panel.core.databases import is_reserved
 from smartbackup_panel.core.errors import BadSetting, DatabaseRefused
 
 DEFAULT = parse_database_hosts("")
