@@ -12,6 +12,7 @@ from smartbackup_panel.adapters import state_folder
 from smartbackup_panel.adapters.access_logs import LogFiles
 from smartbackup_panel.adapters.clock import SystemClock
 from smartbackup_panel.adapters.cron_files import CronFiles
+from smartbackup_panel.adapters.databases.admin_logins import read_admin_logins
 from smartbackup_panel.adapters.db.state import open_state
 from smartbackup_panel.adapters.locks import held
 from smartbackup_panel.adapters.notify import Notifications
@@ -110,11 +111,12 @@ def _surroundings(settings: Settings) -> Surroundings:
 
 def _mariadb(settings: Settings) -> Callable[[Tenant], DatabaseServer]:
     allowed = parse_database_hosts(settings.database_hosts)
+    admin_logins = functools.cache(lambda: read_admin_logins(settings.database_admin))
 
     def connect(tenant: Tenant) -> DatabaseServer:
         from smartbackup_panel.adapters.databases.mariadb import MariaDBServer  # only jobs with databases pay for it
 
-        return MariaDBServer(allowed, Account(tenant.uid, tenant.gid, tenant.groups))
+        return MariaDBServer(allowed, Account(tenant.uid, tenant.gid, tenant.groups), admin_logins)
 
     return connect
 

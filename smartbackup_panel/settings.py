@@ -26,6 +26,11 @@ def _absolute(text: str) -> str:
     return os.path.normpath(text)
 
 
+def _secret_source(text: str) -> str:
+    number = text.removeprefix("fd:")
+    return text if not text or (number != text and number.isdigit()) else _absolute(text)
+
+
 def _count(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         value = int(text)
@@ -114,6 +119,11 @@ class _Table:
         str,
         "Where tenants' databases may live: comma-separated host, host:port or localhost:/socket.",
     )
+    database_admin: object = _setting(
+        "",
+        _secret_source,
+        "File (or fd:N, an inherited descriptor) of logins that may make accounts and databases; see README.",
+    )
     state_url: object = _setting(
         "", str, "SQLAlchemy address of the state database; default: SQLite in the state folder."
     )
@@ -185,6 +195,7 @@ class Settings:
     access_log: str
     panel: str
     database_hosts: str
+    database_admin: str
     state_url: str
     spool_dir: str
     web_users: tuple[str, ...]

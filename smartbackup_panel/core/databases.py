@@ -55,7 +55,8 @@ class DumpReport:
     """What a finished dump holds. `consistent` is True when all rows are of one moment (one transaction).
 
     `missing` names what could not be dumped (a point with such a dump is `partial`); `warnings` are sentences for the page;
-    `held_back` are tables whose rows a restore leaves out unless they are asked for.
+    `held_back` are tables whose rows a restore leaves out unless they are asked for. `user` is the login's: its definers are
+    the site's own, also where the site has another login by the time of a restore.
     """
 
     name: str
@@ -71,6 +72,7 @@ class DumpReport:
     missing: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     held_back: tuple[str, ...] = ()
+    user: str = ""
 
     @property
     def saved_ratio(self) -> float:
@@ -96,6 +98,7 @@ class DumpReport:
             started_at=datetime.fromisoformat(fields["started_at"]),
             consistent=bool(fields["consistent"]),
             held_back=tuple(str(text) for text in fields.get("held_back", ())),
+            user=str(fields.get("user", "")),
             **{name: tuple(str(text) for text in fields[name]) for name in names},
         )
 

@@ -14,7 +14,7 @@ import pymysql
 from pymysql.constants import CLIENT, CR, ER
 
 from smartbackup_panel.adapters.process import ENVIRONMENT, Account, peer_account
-from smartbackup_panel.core.database_hosts import Address, DatabaseLogin
+from smartbackup_panel.core.database_hosts import Address, AdminLogin, DatabaseLogin
 from smartbackup_panel.core.errors import DatabaseRefused, DumpFailed, SmartBackupError
 
 CONNECT_TIMEOUT_SECONDS = 10
@@ -107,9 +107,32 @@ def open_session(login: DatabaseLogin, address: Address, account: Account | None
     statements come out as pymysql's own, for the caller to say what they meant.
     """
     try:
-        connection = _connect(login, address, account)
+        connection = _connect(login.user, login.password, login.name, address, account)
     except pymysql.err.MySQLError as error:
         raise connection_error(login, error) from None
+    with _session_of(connection) as session:
+        yield session
+
+
+@contextlib.contextmanager
+def open_admin_session(admin: AdminLogin, address: Address) -> Iterator[Session]:
+    """Give a session of the admin's login, in no database: accounts and scratch databases are made with it, nothing else.
+
+    DatabaseRefused when the server does not accept it or does not answer.
+    """
+    try:
+        connection = _connect(admin.user, admin.password, None, address, None)
+    except pymysql.err.MySQLError as error:
+        raise DatabaseRefused(
+            f"The database server does not let the admin's login {admin.user} in: {error_facts(error)[1]}",
+            hint="Correct the login in the file that the setting database_admin names.",
+        ) from None
+    with _session_of(connection) as session:
+        yield session
+
+
+@contextlib.contextmanager
+def _session_of(connection: pymysql.connections.Connection[Any]) -> Iterator[Session]:
     try:
         with connection.cursor() as cursor:
             cursor.execute(SESSION_SETTINGS)
@@ -145,9 +168,10 @@ def is_lost(error: pymysql.err.MySQLError) -> bool:
     return isinstance(error, pymysql.err.InterfaceError) or error_facts(error)[0] in lost
 
 
-def quoted(name: str) -> str:
-    """Return a name as SQL writes it."""
-    return "`" + name.replace("`", "``") + "`"
+def quoted(name: str, database: str | None = None) -> str:
+    """Return a name as SQL writes it, qualified by a database's where one is given."""
+    plain = "`" + name.replace("`", "``") + "`"
+    return plain if database is None else f"{quoted(database)}.{plain}"
 
 
 def _text(value: Any) -> Any:
@@ -155,14 +179,16 @@ def _text(value: Any) -> Any:
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 
-def _connect(login: DatabaseLogin, address: Address, account: Account | None) -> pymysql.connections.Connection[Any]:
+def _connect(
+    user: str, password: str, database: str | None, address: Address, account: Account | None
+) -> pymysql.connections.Connection[Any]:
     connection = pymysql.connect(
         host=address.host or "localhost",
         port=address.port or 0,
         unix_socket=address.socket,
-        user=login.user,
-        password=login.password.encode(),  # PyMySQL would send a str as Latin-1
-        database=login.name,
+        user=user,
+        password=password.encode(),  # PyMySQL would send a str as Latin-1
+        database=database,
         charset="utf8mb4",
         use_unicode=False,
         connect_timeout=CONNECT_TIMEOUT_SECONDS,

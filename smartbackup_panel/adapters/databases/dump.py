@@ -23,6 +23,7 @@ from smartbackup_panel.adapters.databases.programs import (
     Kind,
     Program,
     Unreadable,
+    definer_user,
     dump_program,
     in_creation_order,
     read_program,
@@ -66,12 +67,14 @@ class MariaDBDump:
         account: Account | None,
         policy: DumpPolicy,
         session: Callable[[], AbstractContextManager[Session]],
+        client_login: Callable[[list[str]], AbstractContextManager[DatabaseLogin]],
     ) -> None:
         self._login = login
         self._address = address
         self._account = account
         self._policy = policy
         self._session = session
+        self._client_login = client_login
         self._grammar = DumpGrammar(login.name)
         self._tally = _Tally()
         self._filters: dict[str, RowFilter] = {}
@@ -111,7 +114,10 @@ class MariaDBDump:
 
     def _client_pieces(self, names: list[str], programs: list[Program], empty: list[DumpPiece]) -> Iterator[DumpPiece]:
         program = find_dump_program()
-        with login_file(self._login, self._address, self._account) as secret:
+        with (
+            self._client_login(self._tally.warnings) as login,
+            login_file(login, self._address, self._account) as secret,
+        ):
             options = [f"--defaults-file={secret.path}", *dump_options(program)]
             with start(
                 program,
@@ -211,6 +217,7 @@ class MariaDBDump:
             else:
                 found.append(program)
                 self._warn_about_view(session, program)
+                self._warn_about_definer(program)
         for label in inventory.odd:
             self._tally.missing.append(label)
             self._tally.warnings.append(f"The {label} is not in the dump: dumps hold no programs of this kind.")
@@ -223,6 +230,13 @@ class MariaDBDump:
         if reason is not None:
             self._tally.missing.append(f"view {program.name}")
             self._tally.warnings.append(f"The view {program.name} does not work; its definition is kept: {reason}.")
+
+    def _warn_about_definer(self, program: Program) -> None:
+        definer = definer_user(program.create_sql)
+        if definer not in (None, self._login.user):
+            self._tally.warnings.append(
+                f"The {program.label()} belongs to {definer} and not to this site; a restore would not make it."
+            )
 
     def _tables_without_rows(
         self, session: Session, inventory: Inventory, programs: list[Program]
@@ -309,6 +323,7 @@ class MariaDBDump:
             missing=tuple(tally.missing),
             warnings=tuple(tally.warnings),
             held_back=tuple(name for name in sorted(tally.rows) if self._policy.is_held_back(name)),
+            user=self._login.user,
         )
 
     def _table(self, inventory: Inventory, name: str, rows: int, is_damaged: bool) -> TableDump:

@@ -16,7 +16,7 @@ from pymysql.constants import ER
 
 from smartbackup_panel.adapters.databases.connection import Session, error_facts, quoted
 from smartbackup_panel.adapters.databases.create_table import ForeignKey
-from smartbackup_panel.adapters.databases.programs import Program
+from smartbackup_panel.adapters.databases.programs import Kind, Program
 from smartbackup_panel.core.databases import JOURNAL_TABLE, NEW_PREFIX, OLD_PREFIX, RestoreState, SwapMode
 from smartbackup_panel.core.errors import RestoreFailed
 
@@ -46,6 +46,7 @@ class SwapPlan:
 class Record:
     """A restore: `new` maps live names to scratch tables, `rows` their counts, `keys` their foreign keys.
 
+    `refused` are the programs of the dump that belong to somebody else: such live ones stay as they are.
     `is_part`: only some tables of a dump were loaded, so everything else stays.
     """
 
@@ -57,6 +58,7 @@ class Record:
     warnings: list[str] = field(default_factory=list)
     plan: SwapPlan | None = None
     is_part: bool = False
+    refused: list[tuple[Kind, str]] = field(default_factory=list)
 
 
 class Journal:
@@ -137,6 +139,7 @@ def _record(phase: str, document: dict[str, Any]) -> Record:
         warnings=[str(warning) for warning in document["warnings"]],
         plan=None if plan is None else _plan(plan),
         is_part=bool(document.get("is_part")),
+        refused=[(Kind(kind), str(name)) for kind, name in document.get("refused", ())],
     )
 
 

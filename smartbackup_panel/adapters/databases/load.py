@@ -42,9 +42,12 @@ def load(
     expected: DumpReport | None,
     on_progress: Progress | None,
     part: LoadPart = WHOLE_DUMP,
+    scratch: str | None = None,
 ) -> LoadReport:
     """Fill scratch tables from a dump, or from a part of it, and return their counted rows; what an earlier, broken load left is removed first.
 
+    `scratch` is an empty database to load into; what was checked there moves beside the live tables in one statement.
+    Without one the tables are loaded beside the live ones. `login` is the tenant's, also where the session is a job's own.
     LoadFailed (or whatever `chunks` or `on_progress` raise) after the scratch tables were removed again.
     """
     refuse_server_wide(session, login)
@@ -53,7 +56,7 @@ def load(
     session.run(CHECKS_OFF)
     journal.drop_tables(NEW_PREFIX)
     journal.write(Record(RestoreState.LOADING))
-    loader = _Loader(session, login, journal, expected, part)
+    loader = _Loader(session, login, journal, expected, part, scratch)
     try:
         loader.take(_counted(chunks, on_progress))
         return loader.check()
@@ -74,13 +77,21 @@ def refuse_server_wide(session: Session, login: DatabaseLogin) -> None:
 
 class _Loader:
     def __init__(
-        self, session: Session, login: DatabaseLogin, journal: Journal, expected: DumpReport | None, part: LoadPart
+        self,
+        session: Session,
+        login: DatabaseLogin,
+        journal: Journal,
+        expected: DumpReport | None,
+        part: LoadPart,
+        scratch: str | None,
     ) -> None:
         self._session = session
         self._login = login
         self._journal = journal
         self._expected = expected
         self._part = part
+        self._scratch_database = scratch
+        self._own_users = {None, login.user, *([expected.user] if expected is not None and expected.user else ())}
         self._held_back = frozenset() if expected is None or part.with_held_back else frozenset(expected.held_back)
         self._record = Record(RestoreState.LOADED, is_part=part.tables is not None)
         self._sequences: set[str] = set()
@@ -111,11 +122,11 @@ class _Loader:
                     b"INSERT INTO " + self._scratch(action.table) + action.rest
                 )
             elif isinstance(action, CreateTable):
-                self._session.send(action.sql(quoted(self._new_scratch(action.table))))
+                self._session.send(action.sql(self._new_scratch(action.table)))
                 self._record.keys += [(action.table, key) for key in action.foreign_keys]
             elif isinstance(action, CreateSequence):
                 self._sequences.add(action.name)
-                self._session.run(f"CREATE SEQUENCE {quoted(self._new_scratch(action.name))}{action.rest}")
+                self._session.run(f"CREATE SEQUENCE {self._new_scratch(action.name)}{action.rest}")
             elif isinstance(action, SetSequence):
                 self._session.send(b"DO SETVAL(" + self._scratch(action.name) + action.rest.encode() + b")")
             else:
@@ -131,22 +142,35 @@ class _Loader:
             raise LoadFailed(f"The dump defines {table} twice.")
         scratch = self._journal.scratch_name(len(self._record.new) + 1)
         self._record.new[table] = scratch
-        return scratch
+        return self._place(table)
 
     def _scratch(self, table: str) -> bytes:
         if table not in self._record.new:
             raise LoadFailed(f"The dump has rows for {table}, which it does not define.")
-        return quoted(self._record.new[table]).encode()
+        return self._place(table).encode()
+
+    def _place(self, table: str) -> str:
+        return quoted(self._record.new[table], self._scratch_database)
+
+    def _move_in(self) -> None:
+        """Move what was loaded and checked in a scratch database beside the live tables, all of it or nothing."""
+        if self._scratch_database is not None and self._record.new:
+            moves = [
+                f"{self._place(name)} TO {quoted(new, self._login.name)}" for name, new in self._record.new.items()
+            ]
+            self._session.run(f"RENAME TABLE {', '.join(moves)}")
 
     def _keep(self, program: Program) -> None:
         if program.kind is Kind.TRIGGER and program.table not in self._record.new:
             raise LoadFailed(f"The dump has a trigger for {program.table}, which it does not define.")
         definer = definer_user(program.create_sql)
-        if definer not in (None, self._login.user):
-            self._record.warnings.append(
-                f"The {program.label()} belonged to {definer}; it is made for this site's own login, {self._login.user}."
-            )
-        self._record.programs.append(program)
+        if definer in self._own_users:
+            self._record.programs.append(program)
+            return
+        self._record.refused.append((program.kind, program.name))
+        self._record.warnings.append(
+            f"The {program.label()} belongs to {definer} and not to this site; a restore does not make it."
+        )
 
     def check(self) -> LoadReport:
         """Count what arrived and compare it with what was sent and with the dump's own list, then call it loaded."""
@@ -165,6 +189,7 @@ class _Loader:
                 f"The rows of {', '.join(empty)} were not put back: they would run a second time."
             )
         self._record.rows = counts
+        self._move_in()
         self._journal.write(self._record)
         tables = tuple(TableCount(name, rows) for name, rows in sorted(counts.items()))
         return LoadReport(self._journal.restore_id, tables, tuple(self._record.warnings))
@@ -182,8 +207,7 @@ class _Loader:
                 )
 
     def _count(self, table: str) -> int:
-        scratch = quoted(self._record.new[table])
-        return int(self._session.value(f"SELECT COUNT(*) FROM {scratch}"))  # noqa: S608  # quoted
+        return int(self._session.value(f"SELECT COUNT(*) FROM {self._place(table)}"))  # noqa: S608  # quoted
 
 
 def _counted(chunks: Iterable[bytes], on_progress: Progress | None) -> Iterator[bytes]:

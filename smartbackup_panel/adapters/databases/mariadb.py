@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
 import pymysql
 
-from smartbackup_panel.adapters.databases.connection import Session, connection_error, error_facts, open_session, quoted
+from smartbackup_panel.adapters.databases.connection import (
+    Session,
+    connection_error,
+    error_facts,
+    open_admin_session,
+    open_session,
+    quoted,
+)
 from smartbackup_panel.adapters.databases.dump import MariaDBDump
+from smartbackup_panel.adapters.databases.job_account import (
+    DUMP_RIGHTS,
+    LOAD_RIGHTS,
+    drop_scratch_database,
+    job_account,
+    scratch_database,
+)
 from smartbackup_panel.adapters.databases.journal import Journal
-from smartbackup_panel.adapters.databases.load import load
+from smartbackup_panel.adapters.databases.load import load, refuse_server_wide
 from smartbackup_panel.adapters.databases.probe import take_inventory
 from smartbackup_panel.adapters.databases.swap import Swap
 from smartbackup_panel.adapters.process import Account, peer_account
-from smartbackup_panel.core.database_hosts import AllowedHost, DatabaseLogin, choose_address
+from smartbackup_panel.core.database_hosts import AdminLogin, AllowedHost, DatabaseLogin, choose_address
 from smartbackup_panel.core.databases import (
     WHOLE_DUMP,
     DatabaseListing,
@@ -28,18 +43,27 @@ from smartbackup_panel.core.databases import (
     SwapReport,
     TablePlan,
 )
-from smartbackup_panel.core.errors import LoadFailed, RestoreFailed, SmartBackupError
+from smartbackup_panel.core.errors import DatabaseRefused, LoadFailed, RestoreFailed, SmartBackupError
 from smartbackup_panel.core.row_rules import KEEP_ALL_ROWS, DumpPolicy
 
 EXACT_COUNT_BELOW_ROWS = 2_000_000
 
 
 class MariaDBServer:
-    """A `DatabaseServer`. `account` is the tenant's system account, used where this process is root; None: nobody's."""
+    """A `DatabaseServer`. `account` is the tenant's system account, used where this process is root; None: nobody's.
 
-    def __init__(self, allowed: Sequence[AllowedHost], account: Account | None = None) -> None:
+    Where `admin_logins()` has one for a tenant's server, jobs get accounts of their own there, and restores a scratch database.
+    """
+
+    def __init__(
+        self,
+        allowed: Sequence[AllowedHost],
+        account: Account | None = None,
+        admin_logins: Callable[[], tuple[AdminLogin, ...]] = tuple,
+    ) -> None:
         self._allowed = tuple(allowed)
         self._account = account
+        self._admin_logins = admin_logins
 
     def probe(self, login: DatabaseLogin) -> DatabaseListing:
         """Return what the database holds now, without this product's own tables."""
@@ -49,7 +73,14 @@ class MariaDBServer:
     def dump(self, login: DatabaseLogin, policy: DumpPolicy = KEEP_ALL_ROWS) -> MariaDBDump:
         """Return one attempt at a dump; nothing happens before its `pieces` are iterated."""
         address = choose_address(login, self._allowed)
-        return MariaDBDump(login, address, peer_account(self._account), policy, lambda: self._session(login))
+        return MariaDBDump(
+            login,
+            address,
+            peer_account(self._account),
+            policy,
+            lambda: self._session(login),
+            lambda warnings: self._client_login(login, warnings),
+        )
 
     def plan(self, login: DatabaseLogin, report: DumpReport) -> tuple[TablePlan, ...]:
         """Return each table's rows in the dump and now, by name; tables of more than two million rows are estimated."""
@@ -74,8 +105,9 @@ class MariaDBServer:
         part: LoadPart = WHOLE_DUMP,
     ) -> LoadReport:
         """Load a dump into scratch tables, checked against `expected`; the live tables are untouched."""
-        with self._session(login) as session, _as_failure(login, LoadFailed):
-            return load(session, login, Journal(session, restore_id), chunks, expected, on_progress, part)
+        with self._load_session(login, restore_id) as (session, scratch), _as_failure(login, LoadFailed):
+            journal = Journal(session, restore_id)
+            return load(session, login, journal, chunks, expected, on_progress, part, scratch)
 
     def swap(self, login: DatabaseLogin, restore_id: str, mode: SwapMode = SwapMode.EXACT) -> SwapReport:
         """Put what was loaded in place. RestoreFailed: as before. Interrupted: call it again, or `undo`."""
@@ -91,6 +123,9 @@ class MariaDBServer:
         """Remove the scratch tables, or after a swap the replaced tables (then it cannot be undone any more)."""
         with self._steps(login, restore_id) as steps:
             steps.discard()
+        with self._admin(login) as admin:
+            if admin is not None:
+                drop_scratch_database(admin, restore_id, login)
 
     def state_of(self, login: DatabaseLogin, restore_id: str) -> RestoreState:
         """Return where the restore stands in this database."""
@@ -101,6 +136,48 @@ class MariaDBServer:
     def _steps(self, login: DatabaseLogin, restore_id: str) -> Iterator[Swap]:
         with self._session(login) as session, _as_failure(login, RestoreFailed):
             yield Swap(session, Journal(session, restore_id))
+
+    @contextlib.contextmanager
+    def _load_session(self, login: DatabaseLogin, restore_id: str) -> Iterator[tuple[Session, str | None]]:
+        """Give a session of the job's own account and its scratch database, or the tenant's own session and None."""
+        with self._session(login) as tenant, _as_failure(login, LoadFailed), self._admin(login) as admin:
+            refuse_server_wide(tenant, login)
+            if admin is None:
+                yield tenant, None
+                return
+            with job_account(admin, tenant, login, restore_id, LOAD_RIGHTS) as own:
+                if own is None:
+                    yield tenant, None
+                    return
+                with scratch_database(admin, own, restore_id, login) as scratch, self._session(own) as session:
+                    yield session, scratch
+
+    @contextlib.contextmanager
+    def _client_login(self, login: DatabaseLogin, warnings: list[str]) -> Iterator[DatabaseLogin]:
+        """Give what the dump client uses: an account of the job's own, or the tenant's login where there can be none."""
+        with contextlib.ExitStack() as stack:
+            own = None
+            try:
+                admin = stack.enter_context(self._admin(login))
+                if admin is not None:
+                    tenant = stack.enter_context(self._session(login))
+                    job_id = secrets.token_hex(8)
+                    own = stack.enter_context(job_account(admin, tenant, login, job_id, DUMP_RIGHTS))
+            except (pymysql.err.MySQLError, DatabaseRefused) as error:
+                warnings.append(
+                    f"The site's own login was used, because no account could be made for the job: {error}."
+                )
+            yield own or login
+
+    @contextlib.contextmanager
+    def _admin(self, login: DatabaseLogin) -> Iterator[Session | None]:
+        address = choose_address(login, self._allowed)
+        chosen = next((admin for admin in self._admin_logins() if admin.is_for(address)), None)
+        if chosen is None:
+            yield None
+            return
+        with open_admin_session(chosen, address) as session:
+            yield session
 
     def _session(self, login: DatabaseLogin) -> AbstractContextManager[Session]:
         return open_session(login, choose_address(login, self._allowed), self._account)

@@ -34,9 +34,10 @@ def plan_swap(session: Session, journal: Journal, record: Record, mode: SwapMode
     programs = {(kind, name): read_program(session, kind, name, table) for (kind, name), table in tables.items()}
     unchanged = {_key(new) for new in record.programs if _same(new, programs.get(_key(new)))}
     wanted = {_key(program) for program in record.programs}
-    old_names = [name for name, kind in live.items() if _goes(name, kind, record, mode, wanted, unchanged)]
+    staying = unchanged | _of_others(record, programs, wanted)
+    old_names = [name for name, kind in live.items() if _goes(name, kind, record, mode, wanted, staying)]
     going = [name for name in old_names if live[name] not in ("VIEW", "SEQUENCE")]
-    leaving = [key for key in programs if _is_dropped(key, tables[key], going, mode, wanted - unchanged, unchanged)]
+    leaving = [key for key in programs if _is_dropped(key, tables[key], going, mode, wanted - unchanged, staying)]
     return SwapPlan(
         mode=mode,
         old={name: journal.old_name(number) for number, name in enumerate(old_names, 1)},
@@ -55,6 +56,15 @@ def _live_program_names(session: Session) -> dict[ProgramKey, str]:
 
 def _key(program: Program) -> ProgramKey:
     return program.kind, program.name
+
+
+def _of_others(
+    record: Record, programs: dict[ProgramKey, Program | Unreadable], wanted: set[ProgramKey]
+) -> set[ProgramKey]:
+    """What somebody else made in this database stays: refused programs, and routines that the login may not even read."""
+    hidden = {key for key, program in programs.items() if isinstance(program, Unreadable) and key not in wanted}
+    routines = {key for key in hidden if key[0] not in (Kind.TRIGGER, Kind.VIEW)}
+    return routines | {key for key in record.refused if key[0] is not Kind.TRIGGER}
 
 
 def _same(new: Program, live: Program | Unreadable | None) -> bool:

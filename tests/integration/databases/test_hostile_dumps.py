@@ -113,20 +113,63 @@ def test_the_same_dump_without_a_hostile_statement_loads(scene: Scene) -> None:
     scene.alice.adapter.discard(scene.alice.login, "harmless")
 
 
-def test_programs_of_a_foreign_definer_become_the_tenants_own(alice: Tenant, mariadb_server: MariaDB) -> None:
+def test_programs_of_a_foreign_definer_are_refused_and_listed(alice: Tenant, mariadb_server: MariaDB) -> None:
     name = alice.login.name
     alice.sql(*WORDPRESS, "CREATE VIEW titles AS SELECT post_title FROM wp_posts", "CREATE PROCEDURE p() SELECT 1")
-    text = alice.dump()[0].replace(f"DEFINER=`{name}`@`localhost`".encode(), b"DEFINER=`root`@`localhost`")
-    alice.sql("DROP VIEW titles", "DROP PROCEDURE p")
+    alice.sql(
+        "CREATE TRIGGER t BEFORE INSERT ON wp_posts FOR EACH ROW SET @a = 1",
+        "CREATE FUNCTION kept() RETURNS INT RETURN 1",
+    )
+    text = alice.dump()[0]
+    for kind in (b"PROCEDURE", b"TRIGGER", b"SQL SECURITY DEFINER VIEW"):
+        text = text.replace(f"DEFINER=`{name}`@`localhost` ".encode() + kind, b"DEFINER=`root`@`localhost` " + kind)
+    alice.sql("DROP VIEW titles", "DROP PROCEDURE p", "DROP FUNCTION kept")
     report = alice.adapter.load(alice.login, [text], "foreign")
     assert report.warnings == (
-        f"The procedure p belonged to root; it is made for this site's own login, {name}.",
-        f"The view titles belonged to root; it is made for this site's own login, {name}.",
+        "The trigger t belongs to root and not to this site; a restore does not make it.",
+        "The procedure p belongs to root and not to this site; a restore does not make it.",
+        "The view titles belongs to root and not to this site; a restore does not make it.",
     )
-    alice.adapter.swap(alice.login, "foreign")
-    definers = mariadb_server.admin(f"SELECT DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA = '{name}'")
-    definers += mariadb_server.admin(f"SELECT DEFINER FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = '{name}'")
-    assert definers == [(f"{name}@localhost",), (f"{name}@localhost",)]
+    assert alice.adapter.swap(alice.login, "foreign").warnings == report.warnings
+    facts = alice.facts()
+    assert "FUNCTION kept" in facts
+    assert not facts.keys() & {"VIEW titles", "PROCEDURE p", "trigger t"}
+
+
+def test_a_live_program_of_the_admins_stays_as_it_is(alice: Tenant, mariadb_server: MariaDB) -> None:
+    name = alice.login.name
+    alice.sql(*WORDPRESS)
+    mariadb_server.admin(
+        "CREATE DEFINER=root@localhost VIEW titles AS SELECT post_title FROM wp_posts;"
+        "CREATE DEFINER=root@localhost FUNCTION seven() RETURNS INT RETURN 7",
+        database=name,
+    )
+    text, report = alice.dump()
+    assert "The view titles belongs to root and not to this site; a restore would not make it." in report.warnings
+    before = alice.facts()
+    alice.restore(text, report)
+    assert alice.facts() == before
+    assert mariadb_server.admin(f"SELECT DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA = '{name}'") == [
+        ("root@localhost",)
+    ]
+
+
+def test_programs_of_the_login_that_was_dumped_are_the_sites_own_under_its_next_login(
+    alice: Tenant, mariadb_server: MariaDB
+) -> None:
+    alice.sql(*WORDPRESS, "CREATE VIEW titles AS SELECT post_title FROM wp_posts")
+    text, report = alice.dump()
+    renamed = replace(alice.login, user=f"{alice.login.user}_new")
+    pattern = alice.login.name.replace("_", "\\_")
+    mariadb_server.admin(
+        f"CREATE USER '{renamed.user}'@'localhost' IDENTIFIED BY '{renamed.password}';"
+        f"GRANT ALL ON `{pattern}`.* TO '{renamed.user}'@'localhost'"
+    )
+    alice.sql("DROP VIEW titles")
+    assert alice.adapter.load(renamed, [text], "moved", report).warnings == ()
+    alice.adapter.swap(renamed, "moved")
+    assert "VIEW titles" in alice.facts()
+    mariadb_server.admin(f"DROP USER '{renamed.user}'@'localhost'")
 
 
 def test_a_view_into_another_database_is_named_and_the_rest_is_restored(alice: Tenant, bob: Tenant) -> None:
