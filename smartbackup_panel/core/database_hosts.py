@@ -177,6 +177,8 @@ def choose_address(login: DatabaseLogin, allowed: Sequence[AllowedHost]) -> Addr
 
 def _allowed_socket(login: DatabaseLogin, allowed: Sequence[AllowedHost]) -> Address:
     wanted = _socket_key(login.socket or "")
+    if login.kind == "pgsql" and not _speaks(wanted, "pgsql"):  # libpq names the folder of a socket
+        wanted = f"{wanted.rstrip('/')}/{_POSTGRES_SOCKET_NAME}{login.port or POSTGRES_PORT}"
     for place in allowed:
         if place.socket is not None and _socket_key(place.socket) == wanted:
             return Address(socket=place.socket)

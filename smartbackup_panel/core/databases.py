@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -56,7 +56,7 @@ class DumpReport:
 
     `missing` names what could not be dumped (a point with such a dump is `partial`); `warnings` are sentences for the page;
     `held_back` are tables whose rows a restore leaves out unless they are asked for. `user` is the login's: its definers are
-    the site's own, also where the site has another login by the time of a restore.
+    the site's own, also where the site has another login by the time of a restore. `restrict_key` is PostgreSQL's: psql takes no commands without it.
     """
 
     name: str
@@ -73,6 +73,7 @@ class DumpReport:
     warnings: tuple[str, ...] = ()
     held_back: tuple[str, ...] = ()
     user: str = ""
+    restrict_key: str = ""
 
     @property
     def saved_ratio(self) -> float:
@@ -99,6 +100,7 @@ class DumpReport:
             consistent=bool(fields["consistent"]),
             held_back=tuple(str(text) for text in fields.get("held_back", ())),
             user=str(fields.get("user", "")),
+            restrict_key=str(fields.get("restrict_key", "")),
             **{name: tuple(str(text) for text in fields[name]) for name in names},
         )
 
@@ -133,7 +135,7 @@ class DatabaseListing:
 class DumpRun(Protocol):
     """One attempt at a dump: iterate `pieces` to the end, then `report` is there."""
 
-    def pieces(self) -> Iterator[DumpPiece]: ...
+    def pieces(self) -> Generator[DumpPiece, None, None]: ...
 
     @property
     def report(self) -> DumpReport: ...
@@ -221,6 +223,9 @@ class DatabaseServer(Protocol):
     def probe(self, login: DatabaseLogin) -> DatabaseListing: ...
 
     def dump(self, login: DatabaseLogin, policy: DumpPolicy = KEEP_ALL_ROWS) -> DumpRun: ...
+
+    def dump_again(self, login: DatabaseLogin, policy: DumpPolicy, earlier: DumpReport) -> DumpRun | None:
+        """Return a dump that is the earlier one's text where nothing has changed; None: the server knows of a change."""
 
     def plan(self, login: DatabaseLogin, report: DumpReport) -> tuple[TablePlan, ...]: ...
 

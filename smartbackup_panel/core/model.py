@@ -117,7 +117,10 @@ class Verified(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DumpFile:
-    """One database of a point: its dump's file name and sizes in bytes. `report` are the fields of a DumpReport."""
+    """One database of a point: its dump's file name and sizes in bytes. `report` are the fields of a DumpReport.
+
+    `is_earlier`: nothing had changed, so the file is that of an earlier point, which counts its bytes.
+    """
 
     database: str
     kind: str
@@ -126,6 +129,7 @@ class DumpFile:
     original_bytes: int
     sha256: str
     report: dict[str, object] = field(default_factory=dict)
+    is_earlier: bool = False
 
 
 @dataclass(frozen=True, slots=True)

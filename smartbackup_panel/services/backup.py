@@ -72,7 +72,9 @@ def back_up(context: JobContext, domain: Domain) -> Outcome:
             work.found = agent.inspect()
             if work.wants("databases"):
                 began = time.monotonic()
-                work.dumps = dump_databases(context, domain, work.found, folder_fd, moment, work.limit_bytes)
+                work.dumps = dump_databases(
+                    context, domain, work.found, folder_fd, moment, work.limit_bytes, may_refer=work.wants("files")
+                )
                 work.phases["databases"] = time.monotonic() - began
             if work.wants("files"):
                 _write_files(work, agent)
@@ -160,7 +162,7 @@ def _publish(work: Work, started: float) -> Point:
     installation, domain = work.context.installation, work.domain
     parent = work.chosen.parent if work.chosen else None
     point = _point(work, parent, time.monotonic() - started)
-    names = store.point_names(point.archive, [dump.archive for dump in point.databases])
+    names = store.point_names(point.archive, [sink.name for sink in work.dumps.sinks])
     work.context.point_of_no_return("publishing")
     store.note_names(installation, domain, names)
     if names:
@@ -232,7 +234,12 @@ def _outcome(work: Work, point: Point) -> Outcome:
         "added": point.added,
         "deleted": point.deleted,
         "databases": [
-            {"database": dump.database, "archive": dump.archive, "archive_bytes": dump.archive_bytes}
+            {
+                "database": dump.database,
+                "archive": dump.archive,
+                "archive_bytes": dump.archive_bytes,
+                "unchanged": dump.is_earlier,
+            }
             for dump in point.databases
         ],
         "skipped": list(point.skipped),

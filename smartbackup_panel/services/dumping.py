@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from smartbackup_panel.core.database_hosts import DatabaseLogin
-from smartbackup_panel.core.databases import DumpRun
-from smartbackup_panel.core.errors import ArchiveMissing, DatabaseRefused, DumpFailed
-from smartbackup_panel.core.model import Domain, DumpFile, Progress
+from smartbackup_panel.core.databases import DumpReport
+from smartbackup_panel.core.errors import DatabaseRefused, DumpFailed
+from smartbackup_panel.core.model import Domain, DumpFile
 from smartbackup_panel.core.row_rules import DumpPolicy, LeaveOut, choose_policy
-from smartbackup_panel.core.tree import Codec, DumpPiece
+from smartbackup_panel.core.tree import Codec
 from smartbackup_panel.engine.archive_file import ArchiveFile
 from smartbackup_panel.engine.archive_sink import ArchiveSink
 from smartbackup_panel.engine.dumps import read_dump, read_sections, verify_dump, write_dump
+from smartbackup_panel.services.dump_pieces import BETWEEN, open_dump, stored_pieces
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import JobContext
 from smartbackup_panel.services.store import dump_name
 from smartbackup_panel.services.tenants import database_server
+from smartbackup_panel.services.unchanged_dumps import find_unchanged
 
 MOST_TRIES = 3
 
@@ -33,6 +34,13 @@ class Dumps:
     sinks: list[ArchiveSink] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     is_partial: bool = False
+
+    def add(self, file: DumpFile) -> None:
+        """Take in one database's dump with what its report says."""
+        report = DumpReport.from_fields(file.report)
+        self.files.append(file)
+        self.warnings += report.warnings
+        self.is_partial |= bool(report.missing)
 
     def discard(self) -> None:
         for sink in self.sinks:
@@ -55,9 +63,15 @@ def find_logins(found: Mapping[str, object]) -> tuple[list[DatabaseLogin], list[
 
 
 def dump_databases(
-    context: JobContext, domain: Domain, found: Mapping[str, object], folder_fd: int, moment: datetime, limit: int
+    context: JobContext,
+    domain: Domain,
+    found: Mapping[str, object],
+    folder_fd: int,
+    moment: datetime,
+    limit: int,
+    may_refer: bool,
 ) -> Dumps:
-    """Dump every database of the domain into unpublished files.
+    """Dump every database of the domain into unpublished files; `may_refer`: an unchanged one may use the last dump.
 
     A database that cannot be dumped makes the point partial with a sentence; the files are kept all the same.
     """
@@ -74,7 +88,7 @@ def dump_databases(
                 continue
             name = dump_name(moment, login.name if len(logins) > 1 else None)
             try:
-                _dump_one(context, domain, login, _policy_of(found, login), folder_fd, name, limit, made)
+                _dump_one(context, domain, login, _policy_of(found, login), folder_fd, name, limit, made, may_refer)
             except (DumpFailed, DatabaseRefused) as error:
                 context.say(f"{error.message} {error.hint}", "error")
                 made.warnings.append(f"The database {login.name} is not in this point: {error.message}")
@@ -102,15 +116,21 @@ def _dump_one(
     name: str,
     limit: int,
     made: Dumps,
+    may_refer: bool,
 ) -> None:
     server = database_server(context.installation, domain, login.kind)
+    earlier = find_unchanged(context, domain, server, login, policy, folder_fd) if may_refer else None
+    if earlier is not None:
+        context.say(f"{login.name} has not changed; the point refers to its dump {earlier.archive}")
+        made.add(earlier)
+        return
     for attempt in range(1, MOST_TRIES + 1):
         run = server.dump(login, policy)
         sink = ArchiveSink.create(
             folder_fd, name, codec=Codec.GZIP, key=context.installation.signing_key, byte_limit=limit
         )
         try:
-            summary = write_dump(_pieces(context, run), sink)
+            summary = write_dump(stored_pieces(context, run), sink)
             verify_dump(sink.open_for_reading(), name, context.installation.signing_key)
         except DumpFailed as failed:
             sink.discard()
@@ -122,9 +142,8 @@ def _dump_one(
             raise
         else:
             break
-    report = run.report
     made.sinks.append(sink)
-    made.files.append(
+    made.add(
         DumpFile(
             database=login.name,
             kind=login.kind,
@@ -132,16 +151,14 @@ def _dump_one(
             archive_bytes=summary.dump_bytes,
             original_bytes=summary.plain_bytes,
             sha256=summary.dump_sha256.hex(),
-            report=report.to_fields(),
+            report=run.report.to_fields(),
         )
     )
-    made.warnings += report.warnings
-    made.is_partial |= bool(report.missing)
 
 
 def check_dump(installation: Installation, folder_fd: int, dump: DumpFile) -> None:
     """Read back a dump of the store. Raises ArchiveMissing, ArchiveDamaged, ArchiveRefused."""
-    verify_dump(_open_dump(folder_fd, dump), dump.archive, installation.signing_key)
+    verify_dump(open_dump(folder_fd, dump), dump.archive, installation.signing_key)
 
 
 def dump_bytes(
@@ -153,28 +170,9 @@ def dump_bytes(
     """
     sections: list[str] | None = None
     if tables is not None:
-        file = ArchiveFile(_open_dump(folder_fd, dump), dump.archive, installation.signing_key)
+        file = ArchiveFile(open_dump(folder_fd, dump), dump.archive, installation.signing_key)
         with closing(file):
             names = [section.name for section in read_sections(file)]
-        between = [name for name in names if name.startswith("sql:")]
+        between = [name for name in names if name.startswith(BETWEEN)]
         sections = [*between, *(f"table:{table}" for table in tables)]
-    return read_dump(_open_dump(folder_fd, dump), dump.archive, installation.signing_key, sections)
-
-
-def _open_dump(folder_fd: int, dump: DumpFile) -> int:
-    try:
-        return os.open(dump.archive, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)
-    except FileNotFoundError:
-        raise ArchiveMissing(f"the dump {dump.archive} is not in the store") from None
-
-
-def _pieces(context: JobContext, run: DumpRun) -> Iterator[DumpPiece]:
-    """Yield the pieces as the archive wants them: a section's name where it begins, then None."""
-    done, current = 0, ""
-    for count, piece in enumerate(run.pieces()):
-        done += len(piece.chunk)
-        context.progress(Progress("dumping", done_bytes=done))
-        between = current if current.startswith("sql:") else f"sql:{count}"
-        name = piece.section or between
-        yield DumpPiece(name if name != current else None, piece.chunk)
-        current = name
+    return read_dump(open_dump(folder_fd, dump), dump.archive, installation.signing_key, sections)

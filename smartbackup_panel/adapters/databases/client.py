@@ -27,14 +27,14 @@ _HELP_SECONDS = 20
 
 def dump_options(program: str) -> list[str]:
     """Return the options for a consistent dump of tables and rows by this program, without those that it does not know."""
-    known = known_options(program)
+    known = known_options(program, "--no-defaults")
     return [*_ALWAYS, *(option for option in _WHERE_KNOWN if _plain_name(option) in known)]
 
 
 @lru_cache(maxsize=8)
-def known_options(program: str) -> frozenset[str]:
-    """Return the long option names, without dashes, that the program's own help lists."""
-    ended = run(program, ["--no-defaults", "--help"], time_limit_seconds=_HELP_SECONDS)
+def known_options(program: str, *first: str) -> frozenset[str]:
+    """Return the long option names, without dashes, that the program's own help lists; `first` are options before it."""
+    ended = run(program, [*first, "--help"], time_limit_seconds=_HELP_SECONDS)
     if ended.returncode != 0:
         raise DumpFailed(f"{program} --help exited {ended.returncode}: {ended.stderr_tail}")
     names = re.findall(rb"--([a-z][a-z0-9-]+)", ended.stdout.replace(b"_", b"-"))

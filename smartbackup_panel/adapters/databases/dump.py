@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -87,7 +87,7 @@ class MariaDBDump:
             raise DumpFailed(f"The dump of {self._login.name} was not read to its end.")
         return self._report
 
-    def pieces(self) -> Iterator[DumpPiece]:
+    def pieces(self) -> Generator[DumpPiece, None, None]:
         """Yield the dump, section by section. DumpFailed: try again; DatabaseRefused: do not."""
         started_at = datetime.now(UTC)
         try:

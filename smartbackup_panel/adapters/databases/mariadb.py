@@ -42,11 +42,13 @@ from smartbackup_panel.core.databases import (
     SwapMode,
     SwapReport,
     TablePlan,
+    is_reserved,
 )
 from smartbackup_panel.core.errors import DatabaseRefused, LoadFailed, RestoreFailed, SmartBackupError
 from smartbackup_panel.core.row_rules import KEEP_ALL_ROWS, DumpPolicy
 
 EXACT_COUNT_BELOW_ROWS = 2_000_000
+_UPDATED = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND UPDATE_TIME > %s + INTERVAL 1 SECOND"
 
 
 class MariaDBServer:
@@ -81,6 +83,12 @@ class MariaDBServer:
             lambda: self._session(login),
             lambda warnings: self._client_login(login, warnings),
         )
+
+    def dump_again(self, login: DatabaseLogin, policy: DumpPolicy, earlier: DumpReport) -> MariaDBDump | None:
+        """Return a dump to compare with an earlier one, or None where a table is known to have changed since."""
+        with self._session(login) as session, _as_failure(login):
+            updated = session.rows(_UPDATED, f"{earlier.started_at:%Y-%m-%d %H:%M:%S}")
+        return None if any(not is_reserved(name) for (name,) in updated) else self.dump(login, policy)
 
     def plan(self, login: DatabaseLogin, report: DumpReport) -> tuple[TablePlan, ...]:
         """Return each table's rows in the dump and now, by name; tables of more than two million rows are estimated."""

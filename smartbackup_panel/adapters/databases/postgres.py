@@ -45,10 +45,14 @@ class PostgresServer:
         with self._session(login) as connection, as_failure(login, DumpFailed):
             return list_database(connection)
 
-    def dump(self, login: DatabaseLogin, policy: DumpPolicy = KEEP_ALL_ROWS) -> PostgresDump:
+    def dump(self, login: DatabaseLogin, policy: DumpPolicy = KEEP_ALL_ROWS, restrict_key: str = "") -> PostgresDump:
         """Return one attempt at a dump; nothing happens before its `pieces` are iterated."""
-        address = choose_address(login, self._allowed)
-        return PostgresDump(login, address, peer_account(self._account), policy, lambda: self._session(login))
+        address, account = choose_address(login, self._allowed), peer_account(self._account)
+        return PostgresDump(login, address, account, policy, lambda: self._session(login), restrict_key)
+
+    def dump_again(self, login: DatabaseLogin, policy: DumpPolicy, earlier: DumpReport) -> PostgresDump:
+        """Return a dump to compare with an earlier one; PostgreSQL keeps no time of a table's last change."""
+        return self.dump(login, policy, earlier.restrict_key)
 
     def plan(self, login: DatabaseLogin, report: DumpReport) -> tuple[TablePlan, ...]:
         """Return each table's rows in the dump and now, by name; tables of more than two million rows are estimated."""

@@ -6,11 +6,13 @@ one seek. pg_dump reads in one repeatable-read transaction, so all rows are of o
 
 from __future__ import annotations
 
+import secrets
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 
+from smartbackup_panel.adapters.databases.client import known_options
 from smartbackup_panel.adapters.databases.postgres_probe import list_database, list_programs, misplaced_extensions
 from smartbackup_panel.adapters.databases.postgres_session import (
     Connection,
@@ -54,12 +56,15 @@ class PostgresDump:
         account: Account | None,
         policy: DumpPolicy,
         session: Callable[[], AbstractContextManager[Connection]],
+        restrict_key: str = "",
     ) -> None:
+        """`restrict_key` makes a dump of the same rows the same text as an earlier one; empty: a new random one."""
         self._login = login
         self._address = address
         self._account = account
         self._policy = policy
         self._session = session
+        self._restrict_key = restrict_key or secrets.token_hex(24)
         self._rows: dict[str, int] = {}
         self._sizes: dict[str, int] = defaultdict(int)
         self._report: DumpReport | None = None
@@ -71,7 +76,7 @@ class PostgresDump:
             raise DumpFailed(f"The dump of {self._login.name} was not read to its end.")
         return self._report
 
-    def pieces(self) -> Iterator[DumpPiece]:
+    def pieces(self) -> Generator[DumpPiece, None, None]:
         """Yield the dump, section by section. DumpFailed: try again; DatabaseRefused: do not."""
         started_at = datetime.now(UTC)
         with self._session() as connection, as_failure(self._login, DumpFailed):
@@ -95,7 +100,8 @@ class PostgresDump:
             parts = [
                 f"{key}={conninfo_value(str(value))}" for key, value in (target | {"passfile": secret.path}).items()
             ]
-            options = [*_OPTIONS, *patterns, f"--dbname={' '.join(parts)}"]
+            restrict = [f"--restrict-key={self._restrict_key}"] if "restrict-key" in known_options(program) else []
+            options = [*_OPTIONS, *restrict, *patterns, f"--dbname={' '.join(parts)}"]
             with start(
                 program, options, time_limit_seconds=DUMP_LIMIT_SECONDS, account=self._account, secret=secret
             ) as child:
@@ -154,6 +160,7 @@ class PostgresDump:
             started_at=started_at,
             consistent=True,
             sequences=listing.sequences,
+            restrict_key=self._restrict_key,
             missing=missing,
             warnings=(
                 *(f"The {name} of this database are not in the dump." for name in missing),

@@ -66,7 +66,10 @@ def stored_bytes(tx: Connection, domain_id: str | None = None) -> int:
     query = select(points.c.archive_bytes, points.c.databases)
     if domain_id is not None:
         query = query.where(points.c.domain_id == domain_id)
-    return sum(row.archive_bytes + sum(dump["archive_bytes"] for dump in row.databases) for row in tx.execute(query))
+    return sum(
+        row.archive_bytes + sum(dump["archive_bytes"] for dump in row.databases if not dump.get("is_earlier"))
+        for row in tx.execute(query)
+    )
 
 
 def set_verified(tx: Connection, point_id: str, verified: Verified, now: datetime) -> None:

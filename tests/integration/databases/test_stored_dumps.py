@@ -13,6 +13,7 @@ from smartbackup_panel.core.tree import Codec
 from smartbackup_panel.engine.archive_sink import ArchiveSink
 from smartbackup_panel.engine.dumps import write_dump
 from smartbackup_panel.services import dumping
+from smartbackup_panel.services.dump_pieces import stored_pieces
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import JobContext
 from tests.integration.databases.schemas import RICH
@@ -32,7 +33,7 @@ class Keys:
 def stored(folder_fd: int, run: DumpRun, name: str = "database_1.sql.gz") -> DumpFile:
     sink = ArchiveSink.create(folder_fd, name, codec=Codec.GZIP, key=Keys().signing_key, byte_limit=1 << 30)
     context = cast(JobContext, Keys())  # only its progress is called
-    summary = write_dump(dumping._pieces(context, run), sink)
+    summary = write_dump(stored_pieces(context, run), sink)
     sink.publish()
     fields: dict[str, Any] = run.report.to_fields()
     return DumpFile("db", "mysql", name, summary.dump_bytes, summary.plain_bytes, summary.dump_sha256.hex(), fields)
