@@ -6,18 +6,20 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.figures import Figure
 from tests.support.installation import Installation, make_installation
 from tests.support.mariadb import mariadb_server
 from tests.support.wordpress_package import wordpress_package
 
 __all__ = ["figure", "installation", "mariadb_server", "open_folder", "wordpress_package"]
 
-Figure = Callable[[str, float, str], None]
+STARTED = time.monotonic()
 
 
 @pytest.fixture
@@ -39,11 +41,18 @@ def open_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def figure() -> Figure:
     """Give `figure(name, value, unit)`: it records a measured figure for docs/figures.md during a long run."""
+    return _record
+
+
+def _record(name: str, value: float, unit: str) -> None:
     target = os.environ.get("SMARTBACKUP_FIGURES")
+    if target:
+        with open(target, "a", encoding="utf-8") as figures:
+            figures.write(json.dumps({"name": name, "value": value, "unit": unit}) + "\n")
 
-    def record(name: str, value: float, unit: str) -> None:
-        if target:
-            with open(target, "a", encoding="utf-8") as figures:
-                figures.write(json.dumps({"name": name, "value": value, "unit": unit}) + "\n")
 
-    return record
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Record how much ran, and for how long."""
+    _record("whole run: tests", session.testscollected, "tests")
+    _record("whole run: tests that failed", session.testsfailed, "tests")
+    _record("whole run: time", (time.monotonic() - STARTED) / 60, "minutes")

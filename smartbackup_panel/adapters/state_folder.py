@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pwd
 import stat
+import subprocess
 import sys
 
 DATABASE_FOLDER = "db"
@@ -59,36 +60,28 @@ def give_to_owner_of(folder: str, fd: int) -> None:
 
 
 def become(account: pwd.struct_passwd, state_dir: str) -> bool:
-    """Become the account for good; False, and nothing changed, where it cannot reach the program or the state.
-
-    To be called before any thread is started.
-    """
+    """Become the account for good; False, and nothing changed, where it cannot reach the program or the state."""
     folder = os.path.join(state_dir, DATABASE_FOLDER)
-    child = os.fork()
-    if child == 0:
-        reaches = False
-        try:
-            _switch(account)
-            reaches = _reaches(folder)
-        finally:
-            os._exit(0 if reaches else 1)
-    _, status = os.waitpid(child, 0)
-    if os.waitstatus_to_exitcode(status) != 0:
+    program = [os.path.dirname(os.__file__), os.path.dirname(os.path.dirname(os.path.dirname(__file__)))]
+    read = [*program, *filter(os.path.isdir, sys.path)]
+    written = [folder, *(os.path.join(folder, name) for name in os.listdir(folder))]
+    if not all(_may(account, "-r", path) for path in read) or not all(_may(account, "-w", path) for path in written):
         return False
-    _switch(account)
-    return True
-
-
-def _switch(account: pwd.struct_passwd) -> None:
     os.setgroups([])
     os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
     os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
+    return True
 
 
-def _reaches(database_folder: str) -> bool:
-    """Whether this user can read the program, which goes on importing and reads templates, and write the database."""
-    places = [os.path.dirname(os.__file__), os.path.dirname(os.path.dirname(os.path.dirname(__file__)))]
-    if not all(os.access(place, os.R_OK | os.X_OK) for place in (*places, *filter(os.path.isdir, sys.path))):
-        return False
-    files = [os.path.join(database_folder, name) for name in os.listdir(database_folder)]
-    return all(os.access(path, os.R_OK | os.W_OK) for path in files)
+def _may(account: pwd.struct_passwd, right: str, path: str) -> bool:
+    """Whether the account has a right of test(1) to a path."""
+    ended = subprocess.run(
+        ["/usr/bin/test", right, path],
+        user=account.pw_uid,
+        group=account.pw_gid,
+        extra_groups=[],
+        stdin=subprocess.DEVNULL,
+        cwd="/",
+        check=False,
+    )
+    return ended.returncode == 0

@@ -10,7 +10,11 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+Figure = Callable[[str, float, str], None]
+"""Records a measured figure: `figure(name, value, unit)`."""
 
 _INTRODUCTION = """# Figures of the last long run
 

@@ -16,6 +16,7 @@ from smartbackup_panel.engine.archive_reader import ArchiveSet, read_file
 from smartbackup_panel.engine.verify import verify_point
 from tests.integration.engine.store import KEY, Store
 from tests.integration.engine.trees import look, write
+from tests.support.figures import Figure
 
 IS_LONG = os.environ.get("SMARTBACKUP_LONG") == "1"
 FLIPS, CUTS = (500, 50) if IS_LONG else (60, 20)
@@ -52,7 +53,7 @@ def deliver(folder_fd: int, name: str, path: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("codec", [Codec.GZIP, Codec.ZSTD])
-def test_every_flipped_bit_is_found_and_never_delivered(store: Store, site: Path, codec: Codec) -> None:
+def test_every_flipped_bit_is_found_and_never_delivered(store: Store, site: Path, codec: Codec, figure: Figure) -> None:
     contents = make_site(site)
     store.back_up(codec=codec)
     sound, dice = store.path().read_bytes(), random.Random(20261101)
@@ -72,6 +73,7 @@ def test_every_flipped_bit_is_found_and_never_delivered(store: Store, site: Path
         except DAMAGE:
             continue
         assert delivered == contents[path], f"byte {at}"
+    figure(f"{codec} archives with one flipped bit: all found", FLIPS, "archives")
 
 
 @pytest.mark.parametrize("codec", [Codec.GZIP, Codec.ZSTD])
@@ -104,7 +106,7 @@ def test_the_bytes_that_hide_the_index_are_checked_too(store: Store, site: Path,
 
 
 @pytest.mark.parametrize("codec", [Codec.GZIP, Codec.ZSTD])
-def test_every_truncation_is_found(store: Store, site: Path, codec: Codec) -> None:
+def test_every_truncation_is_found(store: Store, site: Path, codec: Codec, figure: Figure) -> None:
     make_site(site)
     store.back_up(codec=codec)
     sound, dice = store.path().read_bytes(), random.Random(20261102)
@@ -113,6 +115,7 @@ def test_every_truncation_is_found(store: Store, site: Path, codec: Codec) -> No
         store.path().write_bytes(sound[:length])
         with pytest.raises(DAMAGE):
             verify(store.fd, store.names[0])
+    figure(f"{codec} archives cut short: all found", len(lengths), "archives")
     store.path().write_bytes(sound + b"\0")
     with pytest.raises(DAMAGE):
         verify(store.fd, store.names[0])

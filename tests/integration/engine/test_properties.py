@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from smartbackup_panel.core.tree import Codec, PointKind
 from tests.integration.engine.store import Store
 from tests.integration.engine.trees import OLD_NS, look
+from tests.support.figures import Figure
 
 IS_LONG = os.environ.get("SMARTBACKUP_LONG") == "1"
 EXAMPLES, MOST_POINTS, MOST_CHANGES = (500, 12, 20) if IS_LONG else (5, 4, 12)
@@ -123,14 +124,23 @@ def find_base(kind: PointKind, number: int, last_full: int) -> int | None:
     return number - 1 if kind is PointKind.INCREMENTAL else last_full
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=not IS_LONG)
-@given(STEPS, st.sampled_from(Codec))
-def test_every_point_restores_to_its_moment(steps: list[Step], codec: Codec) -> None:
-    place = Path(tempfile.mkdtemp(prefix="sb-property-"))
-    try:
-        walk_through(place, steps, codec)
-    finally:
-        shutil.rmtree(place)
+def test_every_point_restores_to_its_moment(figure: Figure) -> None:
+    restored: list[int] = []
+
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=not IS_LONG)
+    @given(STEPS, st.sampled_from(Codec))
+    def walk(steps: list[Step], codec: Codec) -> None:
+        place = Path(tempfile.mkdtemp(prefix="sb-property-"))
+        try:
+            walk_through(place, steps, codec)
+        finally:
+            shutil.rmtree(place)
+        restored.append(len(steps))
+
+    walk()
+    figure("random histories: chains restored to each of their moments", len(restored), "chains")
+    figure("random histories: points restored", sum(restored), "points")
+    figure("random histories: longest chain", max(restored), "points")
 
 
 def walk_through(place: Path, steps: list[Step], codec: Codec) -> None:
