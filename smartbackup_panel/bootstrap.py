@@ -31,10 +31,13 @@ from smartbackup_panel.services.analysis import analyse
 from smartbackup_panel.services.backup import back_up
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import Runner, this_process
+from smartbackup_panel.services.policies import Policies
 from smartbackup_panel.services.queries import Queries
 from smartbackup_panel.services.requests import Requests
 from smartbackup_panel.services.restore import restore, undo
 from smartbackup_panel.services.restore_plan import plan_restore
+from smartbackup_panel.services.retention import remove_old_points
+from smartbackup_panel.services.scrub import scrub
 from smartbackup_panel.services.verification import verify
 from smartbackup_panel.settings import Settings
 
@@ -47,6 +50,8 @@ USE_CASES = {
     JobKind.PLAN: plan_restore,
     JobKind.RESTORE: restore,
     JobKind.UNDO: undo,
+    JobKind.RETENTION: remove_old_points,
+    JobKind.SCRUB: scrub,
 }
 
 
@@ -58,6 +63,7 @@ class Services:
     queries: Queries
     requests: Requests
     accounts: Accounts
+    policies: Policies
 
     def web_secret(self) -> bytes:
         """Return the key that signs the standalone host's sessions; made at first use."""
@@ -87,7 +93,9 @@ def open_services(settings: Settings) -> Services:
         read_signing_key=functools.cache(lambda: _secret(settings, "signing-key")),
         surroundings=_surroundings(settings),
     )
-    return Services(installation, Queries(installation), Requests(installation), Accounts(installation))
+    return Services(
+        installation, Queries(installation), Requests(installation), Accounts(installation), Policies(installation)
+    )
 
 
 def _panel(settings: Settings) -> PanelAdapter:

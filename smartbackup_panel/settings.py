@@ -157,6 +157,16 @@ class _Table:
     full_every_days: object = _setting("7", _count(1, 366), "Days after which a point is a full one again.")
     grace_days: object = _setting("30", _count(1, 3650), "Days that the points of a deleted domain are kept.")
     undo_days: object = _setting("7", _count(1, 90), "Days that a restore can be undone.")
+    keep_last: object = _setting("7", _count(0, 10_000), "Restore points of a domain that stay: the last ones.")
+    keep_days: object = _setting("7", _count(0, 10_000), "All points of so many days before the newest one stay.")
+    keep_daily: object = _setting("14", _count(0, 10_000), "Of so many days with points one each stays.")
+    keep_weekly: object = _setting("8", _count(0, 10_000), "Of so many weeks with points one each stays.")
+    keep_monthly: object = _setting("6", _count(0, 10_000), "Of so many months with points one each stays.")
+    keep_yearly: object = _setting("1", _count(0, 10_000), "Of so many years with points one each stays.")
+    keep_at_least: object = _setting(
+        "3", _count(1, 10_000), "Sound points of a domain that always stay, whatever the rules say."
+    )
+    scrub_days: object = _setting("30", _count(1, 3650), "Days in which every archive is read again, byte by byte.")
     reserve_mb: object = _setting("256", _count(0, 10_000_000), "Megabytes that stay free on the store's filesystem.")
     history_days: object = _setting("365", _count(1, 3650), "Days that ended jobs, their logs and traffic are kept.")
     notify_email: object = _setting("", _names, "Comma-separated addresses that alarms are mailed to.")
@@ -211,6 +221,14 @@ class Settings:
     full_every_days: int
     grace_days: int
     undo_days: int
+    keep_last: int
+    keep_days: int
+    keep_daily: int
+    keep_weekly: int
+    keep_monthly: int
+    keep_yearly: int
+    keep_at_least: int
+    scrub_days: int
     reserve_mb: int
     history_days: int
     notify_email: tuple[str, ...]

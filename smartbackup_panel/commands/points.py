@@ -66,7 +66,7 @@ def points(session: Session, domain: str) -> None:
             size(point.archive_bytes),
             point.file_count,
             f"{point.added}, {point.changed}, {point.deleted}",
-            f"{point.state}, {point.verified}",
+            f"{point.state}, {point.verified}" + (", pinned" if point.pinned else ""),
         )
         for point in found
     ]
@@ -129,15 +129,16 @@ def diff(session: Session, domain: str, older: str, newer: str) -> None:
 @click.command()
 @click.argument("domain")
 @click.option("--point", help="Only this point, with everything that it builds on.")
+@click.option("--level", type=click.Choice(["sampled", "read back", "whole chain"]), help="How far it is read.")
 @command
-def verify(session: Session, domain: str, point: str | None) -> None:
+def verify(session: Session, domain: str, point: str | None, level: str | None) -> None:
     """Read back every byte of a domain's points; exits 1 when something is damaged and names it."""
     from smartbackup_panel.commands.tables import show_table
     from smartbackup_panel.core.model import COMMAND_LINE
 
     found = domain_of(session, domain)
     chosen = session.services.queries.point_named(COMMAND_LINE, found, point).id if point else None
-    job = session.services.requests.verify(COMMAND_LINE, found, chosen)
+    job = session.services.requests.verify(COMMAND_LINE, found, chosen, level)
 
     def tell(result: dict[str, Any]) -> None:
         rows = [(row["archive"], "sound" if row["ok"] else f"DAMAGED: {row['error']}") for row in result["points"]]
@@ -210,6 +211,8 @@ def _row(point: Point) -> dict[str, Any]:
         "databases": [dump.database for dump in point.databases],
         "verified": point.verified,
         "state": point.state,
+        "damage": point.damage or None,
+        "pinned": point.pinned,
         "parent": point.parent_id,
         "warnings": list(point.warnings),
     }

@@ -38,7 +38,8 @@ class DomainFacts:
     """What the rules know of a domain.
 
     `interval` is the longest time between two of its planned runs in its `timezone`, by the clock on the wall;
-    `since` is when that plan began to hold, `awaited_since` when a backup that waits or runs was asked for.
+    `since` is when that plan began to hold, `awaited_since` when a backup that waits or runs was asked for,
+    `damage` how many points are damaged and when the last one was found to be.
     """
 
     domain: Domain
@@ -49,6 +50,7 @@ class DomainFacts:
     timezone: str
     since: datetime | None
     awaited_since: datetime | None = None
+    damage: tuple[int, datetime] | None = None
 
 
 def domain_alarms(facts: DomainFacts, now: datetime) -> Iterator[Alarm]:
@@ -69,6 +71,11 @@ def domain_alarms(facts: DomainFacts, now: datetime) -> Iterator[Alarm]:
     if check is not None and check.state is JobState.FAILED:
         text = f"A restore point of {name} did not pass its verification: {check.error_message}"
         yield _alarm(domain, "failed verification", text, "The next point is a full one.", check.finished_at or now)
+    if facts.damage is not None and (point is None or point.created_at <= facts.damage[1]):
+        count, found_at = facts.damage
+        text = f"{count} restore point{'s' if count != 1 else ''} of {name} {'are' if count != 1 else 'is'} damaged."
+        action = "They are not offered any more; the next backup writes everything again."
+        yield _alarm(domain, "damaged points", text, action, found_at)
     if (late := _late_since(facts, now)) is not None:
         text = f"{name} should have a restore point since {late:%Y-%m-%d %H:%M} UTC and has none."
         yield _alarm(domain, "missing point", text, "Check that the worker runs: smartbackup check.", late)

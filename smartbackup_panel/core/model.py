@@ -108,11 +108,24 @@ class PointState(StrEnum):
 
 
 class Verified(StrEnum):
-    """How far a point was proved: nothing yet, written and synced, or every byte read back and compared."""
+    """How far a point was proved, weakest first: nothing yet · written and synced · some of its files read back ·
+    every byte of its own archive and dumps read back · that of everything it builds on too."""
 
     NOT = "not"
     WRITTEN = "written"
+    SAMPLED = "sampled"
     READ_BACK = "read back"
+    CHAIN = "whole chain"
+
+    @property
+    def is_read_back(self) -> bool:
+        """Whether every byte of the point's own archive was read back."""
+        return self in (Verified.READ_BACK, Verified.CHAIN)
+
+    def reaches(self, other: Verified) -> bool:
+        """Return whether this proves at least as much as `other`."""
+        order = list(Verified)
+        return order.index(self) >= order.index(other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +147,10 @@ class DumpFile:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A moment that a domain can go back to."""
+    """A moment that a domain can go back to.
+
+    `damage` says in a sentence what is wrong with a damaged point, `verified_at` when all of its bytes were last read.
+    """
 
     id: str
     domain_id: str
@@ -159,6 +175,9 @@ class Point:
     seconds: float = 0.0
     database_only: bool = False
     pinned: bool = False
+    verified_at: datetime | None = None
+    damage: str = ""
+    damaged_at: datetime | None = None
 
     @property
     def is_restorable(self) -> bool:
@@ -175,6 +194,8 @@ class JobKind(StrEnum):
     RESTORE = "restore"
     UNDO = "undo"
     RECONCILE = "reconcile"
+    RETENTION = "retention"
+    SCRUB = "scrub"
 
 
 class JobState(StrEnum):
@@ -201,6 +222,8 @@ PRIORITY = {
     JobKind.BACKUP: 5,
     JobKind.ANALYSE: 6,
     JobKind.VERIFY: 7,
+    JobKind.RETENTION: 8,
+    JobKind.SCRUB: 9,
 }
 
 

@@ -205,11 +205,20 @@ class Agent:
         )
 
     def verify(
-        self, point: ArchiveSet, *, whole_chain: bool = False, on_progress: OnProgress | None = None
+        self,
+        point: ArchiveSet,
+        *,
+        whole_chain: bool = False,
+        sample_files: int = 0,
+        on_progress: OnProgress | None = None,
     ) -> VerifySummary:
-        """Read back every byte of the point's own archive (or of all archives it needs). Raises ArchiveDamaged."""
+        """Read back every byte of the point's own archive (or of all archives it needs). Raises ArchiveDamaged.
+
+        With `sample_files` the index and so many files chosen by chance are read instead.
+        """
         names, fds = _parts(point)
-        return self._ask(messages.Verify(names, whole_chain), VerifySummary, fds, on_progress=on_progress)
+        request = messages.Verify(names, whole_chain, sample_files)
+        return self._ask(request, VerifySummary, fds, on_progress=on_progress)
 
     def inspect(self) -> dict[str, object]:
         """Return what `engine.applications.find_application` says of the folder, as a plain dict."""

@@ -34,6 +34,7 @@ from smartbackup_panel.engine.ownership import Ownership
 from smartbackup_panel.engine.restore_choice import choose
 from smartbackup_panel.engine.restore_plan import plan_restore
 from smartbackup_panel.engine.restore_writer import Finisher, RestoreWriter
+from smartbackup_panel.engine.sampling import verify_sample
 from smartbackup_panel.engine.scan import LinkCounts, ScanRules, scan_into
 from smartbackup_panel.engine.spool import Spool
 from smartbackup_panel.engine.tree_reader import TreeReader
@@ -156,6 +157,8 @@ class AgentRequests:
 
     def _verify(self, request: messages.Verify, fds: list[int]) -> VerifySummary:
         with _open_point(request.archives, fds) as point:
+            if request.sample_files:
+                return verify_sample(point, request.sample_files, self._told("verify"))
             return verify_point(point, whole_chain=request.whole_chain, advanced=self._told("verify"))
 
     def _inspect(self) -> dict[str, object]:

@@ -117,7 +117,10 @@ class ArchiveFile:
         """Return exactly `length` bytes of the file."""
         parts, missing = [], length
         while missing:
-            part = os.pread(self.fd, missing, offset)
+            try:
+                part = os.pread(self.fd, missing, offset)
+            except OSError as error:
+                raise ArchiveDamaged(f"{self.name} cannot be read: {error.strerror}") from error
             if not part:
                 raise ArchiveDamaged(f"{self.name} is cut off")
             parts.append(part)

@@ -52,10 +52,11 @@ class Write(msgspec.Struct, tag=True, frozen=True):
 
 
 class Verify(msgspec.Struct, tag=True, frozen=True):
-    """Read back; descriptors: the point's archives."""
+    """Read back, or of so many files a sample (0: every byte); descriptors: the point's archives."""
 
     archives: list[str]
     whole_chain: bool
+    sample_files: int = 0
 
 
 class Inspect(msgspec.Struct, tag=True, frozen=True):

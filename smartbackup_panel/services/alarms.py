@@ -132,7 +132,7 @@ def _facts(tx: Connection, now: datetime) -> list[DomainFacts]:
     newest, plans = points.latest_points(tx, ids), schedules.list_schedules(tx, ids)
     backups, checks = statistics.latest_ended(tx, JobKind.BACKUP), statistics.latest_ended(tx, JobKind.VERIFY)
     awaited = {job.domain_id: job.created_at for job in jobs.list_unfinished(tx) if job.kind is JobKind.BACKUP}
-    decided = statistics.decided_at(tx)
+    decided, damage = statistics.decided_at(tx), points.damage_found(tx, ids)
     return [
         DomainFacts(
             domain=domain,
@@ -143,6 +143,7 @@ def _facts(tx: Connection, now: datetime) -> list[DomainFacts]:
             timezone=plans[domain.id].timezone if domain.id in plans else "UTC",
             since=decided.get(domain.id, domain.created_at),
             awaited_since=awaited.get(domain.id),
+            damage=damage.get(domain.id),
         )
         for domain in every
     ]

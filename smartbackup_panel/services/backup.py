@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from smartbackup_panel.adapters.db import points, schedules
+from smartbackup_panel.core.damage import broken_points
 from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveMissing, ArchiveRefused
 from smartbackup_panel.core.model import (
     Domain,
@@ -26,6 +27,7 @@ from smartbackup_panel.services.analysis import conclude, on_step
 from smartbackup_panel.services.dumping import Dumps, dump_databases
 from smartbackup_panel.services.jobs import JobContext, Outcome
 from smartbackup_panel.services.tenants import scan_options, start_agent
+from smartbackup_panel.services.verification import find_cut_chains, record_findings
 
 LISTED_SKIPPED = 200
 
@@ -126,10 +128,20 @@ def _open_parent(work: Work, planned: NextPoint) -> ArchiveSet | None:
         opened.open_all()
     except (ArchiveDamaged, ArchiveMissing, ArchiveRefused) as error:
         work.context.say(f"{error.message} A full point is made instead.", "warning")
-        with work.context.installation.state.write() as tx:
-            points.set_point_state(tx, parent.id, PointState.DAMAGED)
+        _mark_cut_chains(work, parent, error.message)
         return None
     return opened
+
+
+def _mark_cut_chains(work: Work, parent: Point, damage: str) -> None:
+    """Mark every point whose archives cannot be opened, this one among them."""
+    installation, domain = work.context.installation, work.domain
+    with installation.state.read() as tx:
+        every = points.list_points(tx, domain.id)
+    cut = find_cut_chains(installation, work.folder_fd, every)
+    if parent.id not in broken_points(every, cut):
+        cut[parent.id] = damage
+    record_findings(installation, domain, cut, Verified.READ_BACK)
 
 
 def _last_with_files(work: Work) -> Point | None:

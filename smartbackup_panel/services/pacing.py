@@ -11,7 +11,7 @@ from smartbackup_panel.adapters.db import jobs
 from smartbackup_panel.core.model import Job, JobKind
 from smartbackup_panel.services.installation import Installation
 
-GIVES_WAY = (JobKind.BACKUP, JobKind.ANALYSE, JobKind.VERIFY)
+GIVES_WAY = (JobKind.BACKUP, JobKind.ANALYSE, JobKind.VERIFY, JobKind.RETENTION, JobKind.SCRUB)
 LOOK_EVERY_SECONDS = 1.0
 PAUSE_SECONDS = 0.5
 

@@ -21,7 +21,6 @@ from smartbackup_panel.core.model import (
     Point,
     PointState,
     Schedule,
-    Verified,
 )
 from smartbackup_panel.services.domains import domain_by_id, find_domain
 from smartbackup_panel.services.installation import Installation
@@ -102,7 +101,7 @@ class Queries:
         problems = _problems(rows, now)
         protected = sum(row.is_protected for row in rows)
         last = [row.last_point for row in rows if row.last_point is not None]
-        read_back = sum(point.verified is Verified.READ_BACK for point in last)
+        read_back = sum(point.verified.is_read_back for point in last)
         return Dashboard(
             sentence=_sentence(actor, protected, len(rows), len({p.domain.id for p in problems if p.domain})),
             problems=tuple(problems),

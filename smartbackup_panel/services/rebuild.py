@@ -66,7 +66,7 @@ def _point(fields: dict[str, object]) -> Point | None:
             "kind": PointKind(row["kind"]),
             "state": PointState(row["state"]),
             "verified": Verified(row["verified"]),
-            "created_at": datetime.fromisoformat(row["created_at"]),
+            **{name: _time(row.get(name)) for name in ("created_at", "verified_at", "damaged_at")},
             "databases": tuple(DumpFile(**dump) for dump in row["databases"]),
             "skipped": tuple(row["skipped"]),
             "warnings": tuple(row["warnings"]),
@@ -74,14 +74,16 @@ def _point(fields: dict[str, object]) -> Point | None:
     )
 
 
+def _time(text: object) -> datetime | None:
+    return datetime.fromisoformat(str(text)) if text else None
+
+
 def _domain(fields: dict[str, object], folder: str) -> Domain | None:
     """Return the domain that a point belongs to; the folder that it was found in is its store folder."""
     row = fields.get("domain_record")
     if not isinstance(row, dict):
         return None
-    times = {
-        name: datetime.fromisoformat(row[name]) if row.get(name) else None for name in ("created_at", "deleted_at")
-    }
+    times = {name: _time(row.get(name)) for name in ("created_at", "deleted_at")}
     fixed = {"state": DomainState(row["state"]), "nested_roots": tuple(row["nested_roots"]), "store_folder": folder}
     return Domain(**row | times | fixed)
 

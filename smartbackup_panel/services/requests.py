@@ -12,17 +12,19 @@ from smartbackup_panel.adapters.db import jobs, people, points, restores
 from smartbackup_panel.adapters.db.restores import RestorePhase
 from smartbackup_panel.core.errors import (
     ArchiveDamaged,
+    NotAllowed,
     NothingToUndo,
     UnknownDomain,
     UnknownJob,
     UnknownPoint,
     WrongUsage,
 )
-from smartbackup_panel.core.model import Actor, Domain, Job, JobKind, JobState, Point, PointKind, PointState
+from smartbackup_panel.core.model import Actor, Domain, Job, JobKind, JobState, Point, PointKind, PointState, Verified
 from smartbackup_panel.services.domains import domain_by_id
 from smartbackup_panel.services.installation import Installation
 
 TYPES = ("auto", *PointKind)
+LEVELS = (Verified.SAMPLED, Verified.READ_BACK, Verified.CHAIN)
 PLAN_HOLDS = timedelta(hours=1)
 
 
@@ -48,13 +50,22 @@ class Requests:
         """Return the job that analyses a domain."""
         return self._submit(actor, JobKind.ANALYSE, domain_id, {}, f"analyse:{domain_id}")
 
-    def verify(self, actor: Actor, domain_id: str, point_id: str | None) -> Job:
-        """Return the job that reads back a point, or all points of the domain."""
+    def verify(self, actor: Actor, domain_id: str, point_id: str | None, level: str | None = None) -> Job:
+        """Return the job that reads back a point, or all points of the domain; `level` says how far (None: all of it)."""
+        if level not in (None, *LEVELS):
+            raise WrongUsage(f"{level!r} is no level of verification", hint=f"Use {', '.join(LEVELS)}.")
         with self.installation.state.read() as tx:
             domain = domain_by_id(tx, actor, domain_id)
             if point_id is not None:
                 _point(tx, domain, point_id)
-        return self._submit(actor, JobKind.VERIFY, domain_id, {"point": point_id}, f"verify:{domain_id}:{point_id}")
+        params: dict[str, object] = {"point": point_id, "level": level}
+        return self._submit(actor, JobKind.VERIFY, domain_id, params, f"verify:{domain_id}:{point_id}:{level}")
+
+    def retention(self, actor: Actor, domain_id: str) -> Job:
+        """Return the job that removes the points which no rule keeps."""
+        if not actor.is_admin:
+            raise NotAllowed("only an administrator removes restore points")
+        return self._submit(actor, JobKind.RETENTION, domain_id, {}, f"{JobKind.RETENTION}:{domain_id}")
 
     def plan(self, actor: Actor, domain_id: str, point_id: str, files: bool, databases: bool, exact: bool) -> Job:
         """Return the job that computes what a restore would do; it changes nothing of the site."""

@@ -12,7 +12,9 @@ import hashlib
 import hmac
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 
@@ -80,12 +82,17 @@ def write_point_files(
     schedule: Schedule | None,
 ) -> None:
     """Write the sidecars that are kept outside the domain's own folder, after a new point."""
-    root = installation.settings.backup_root
     if point.kind is not PointKind.FULL and parent is not None:
         listed = b"".join(path + b"\n" for path in changed)
         _replace(_changed_list_path(installation, domain, point), listed)
         reference = {"base_backup": parent.archive, "base_point": parent.id}
-        _replace_json(os.path.join(root, ".incremental", domain.store_folder, "base_backup_ref.json"), reference)
+        _replace_json(_incremental_path(installation, domain, "base_backup_ref.json"), reference)
+    write_lists(installation, domain, every, schedule)
+
+
+def write_lists(installation: Installation, domain: Domain, every: Sequence[Point], schedule: Schedule | None) -> None:
+    """Write the lists of all points of a domain (newest first, at least one), after one came or some went."""
+    root = installation.settings.backup_root
     rows = [
         {
             "point": row.id,
@@ -102,6 +109,14 @@ def write_point_files(
     _replace_json(
         os.path.join(root, ".tracking", f"{domain.store_folder}_backup.json"), _totals(domain, every, schedule)
     )
+
+
+def remove_changed_lists(installation: Installation, domain: Domain, archives: Sequence[str]) -> None:
+    """Remove the lists of changed files that belong to archives which are gone."""
+    for name in archives:
+        if found := re.search(r"_(\d{8}_\d{6})", name):
+            with suppress(FileNotFoundError):
+                os.unlink(_incremental_path(installation, domain, f"changed_files_{found[1]}.txt"))
 
 
 def write_activity(installation: Installation, domain: Domain, analysis: Analysis) -> None:
@@ -141,7 +156,10 @@ def _totals(domain: Domain, every: Sequence[Point], schedule: Schedule | None) -
 
 
 def _changed_list_path(installation: Installation, domain: Domain, point: Point) -> str:
-    name = f"changed_files_{point.created_at:%Y%m%d_%H%M%S}.txt"
+    return _incremental_path(installation, domain, f"changed_files_{point.created_at:%Y%m%d_%H%M%S}.txt")
+
+
+def _incremental_path(installation: Installation, domain: Domain, name: str) -> str:
     return os.path.join(installation.settings.backup_root, ".incremental", domain.store_folder, name)
 
 

@@ -1,7 +1,8 @@
-"""The store: one folder of archives a domain, and the intent that makes publishing several files one step.
+"""The store: one folder of archives a domain, and the notes that make publishing or removing several files one step.
 
 Names are computed here from a domain's own record and a time. Before files of a point get their names, these are noted in
-the state; a crash before the point is recorded leaves the note, and whoever comes next removes those files.
+the state; a crash before the point is recorded leaves the note, and whoever comes next removes those files. The names of
+files that are to go are noted in the transaction that removes their points' records; whoever comes next carries it through.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from smartbackup_panel.core.tree import Codec, PointKind
 from smartbackup_panel.engine.archive_file import ArchiveFile
 from smartbackup_panel.engine.archive_reader import ArchiveSet
 from smartbackup_panel.engine.archive_sink import ArchiveSink, discard_leftovers
+from smartbackup_panel.services import sidecars
 from smartbackup_panel.services.installation import Installation
 
 MEGABYTE = 1024 * 1024
@@ -120,16 +122,34 @@ def remove_leftovers(installation: Installation, domain: Domain) -> list[str]:
         return []
     with open_store(installation, domain) as folder_fd:
         removed = discard_leftovers(folder_fd)
-        with installation.state.write() as tx:
-            note = people.find_note(tx, _note(domain))
-            if note is None:
-                return removed
-            known = {name for point in points.list_points(tx, domain.id) for name in _files(point)}
-            for name in set(json.loads(note[0])) - known:
-                if _unlink(folder_fd, name):
-                    removed.append(name)
-            os.fsync(folder_fd)
-            forget_names(tx, domain)
+        for note in (_note(domain), _removal_note(domain)):
+            removed += _remove_noted(installation, domain, folder_fd, note)
+    return removed
+
+
+def note_removal(tx: Connection, domain: Domain, going: Sequence[Point], now: datetime) -> None:
+    """Note the files of points whose records go in this transaction; `.meta` files go first, children before parents."""
+    names = [name for point in going for name in reversed(_files(point))]
+    people.set_note(tx, _removal_note(domain), json.dumps(names), now)
+
+
+def carry_removal_through(installation: Installation, domain: Domain) -> list[str]:
+    """Remove the files that were noted and return the names. The domain's lock must be held."""
+    with open_store(installation, domain) as folder_fd:
+        return _remove_noted(installation, domain, folder_fd, _removal_note(domain))
+
+
+def _remove_noted(installation: Installation, domain: Domain, folder_fd: int, note: str) -> list[str]:
+    """Remove noted files that belong to no recorded point, in the note's order, then forget the note."""
+    with installation.state.write() as tx:
+        found = people.find_note(tx, note)
+        if found is None:
+            return []
+        known = {name for point in points.list_points(tx, domain.id) for name in _files(point)}
+        removed = [name for name in json.loads(found[0]) if name not in known and _unlink(folder_fd, name)]
+        os.fsync(folder_fd)
+        people.delete_note(tx, note)
+    sidecars.remove_changed_lists(installation, domain, removed)
     return removed
 
 
@@ -153,3 +173,7 @@ def _unlink(folder_fd: int, name: str) -> bool:
 
 def _note(domain: Domain) -> str:
     return f"publishing:{domain.id}"
+
+
+def _removal_note(domain: Domain) -> str:
+    return f"removing:{domain.id}"

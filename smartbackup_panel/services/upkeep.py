@@ -12,7 +12,7 @@ from smartbackup_panel.adapters.locks import if_free, is_locked, try_lock
 from smartbackup_panel.core.alarms import CLOCK_JUMP
 from smartbackup_panel.core.errors import WorkerUnavailable
 from smartbackup_panel.core.model import PANEL, Job, JobState
-from smartbackup_panel.services import alarms, cron_mode, purge, scheduling
+from smartbackup_panel.services import alarms, cron_mode, nightly, purge, scheduling
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import fail_orphans
 from smartbackup_panel.services.restore_journal import expire_undos, recover
@@ -66,10 +66,12 @@ def every_minute(installation: Installation) -> None:
 
 
 def every_hour(installation: Installation) -> None:
-    """What is done once an hour: changes confirmed, undos that are over, grace periods that are over, old history."""
+    """What is done once an hour: changes confirmed, undos that are over, grace periods that are over,
+    the nightly jobs, old history."""
     scheduling.confirm_changes(installation)
     expire_undos(installation)
     purge.purge_due(installation)
+    nightly.enqueue(installation)
     purge.forget_history(installation)
 
 

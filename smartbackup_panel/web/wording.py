@@ -16,6 +16,8 @@ UNDER_WAY = {
     JobKind.RESTORE: "Putting the site back",
     JobKind.UNDO: "Undoing a restore",
     JobKind.RECONCILE: "Looking for new domains",
+    JobKind.RETENTION: "Removing old restore points",
+    JobKind.SCRUB: "Reading restore points again",
 }
 JOB_NAMES = {
     JobKind.ANALYSE: "Analysis",
@@ -25,6 +27,8 @@ JOB_NAMES = {
     JobKind.RESTORE: "Restore",
     JobKind.UNDO: "Undo of a restore",
     JobKind.RECONCILE: "Look for new domains",
+    JobKind.RETENTION: "Removal of old restore points",
+    JobKind.SCRUB: "Nightly reading of restore points",
 }
 ENDED = {
     JobKind.ANALYSE: "The analysis is done",
@@ -34,6 +38,8 @@ ENDED = {
     JobKind.RESTORE: "The site is back",
     JobKind.UNDO: "The restore was undone",
     JobKind.RECONCILE: "The list of domains is up to date",
+    JobKind.RETENTION: "Old restore points are gone",
+    JobKind.SCRUB: "What was read is in order",
 }
 # The steps that a job counts, in their order, and what each is called. A phase that is not here is shown as it is.
 STEPS: dict[JobKind, tuple[tuple[str, str], ...]] = {
@@ -123,7 +129,9 @@ def proof_of(point: Point) -> str:
     return {
         Verified.NOT: "nothing was proved yet",
         Verified.WRITTEN: "written to disk, not read back yet",
+        Verified.SAMPLED: "a sample of its files read back",
         Verified.READ_BACK: "every byte read back",
+        Verified.CHAIN: "every byte of it and of what it builds on read back",
     }[point.verified]
 
 
@@ -131,7 +139,13 @@ def proof_in_short(point: Point) -> str:
     """Return the same for a narrow column."""
     if point.state is PointState.DAMAGED:
         return "damaged"
-    proof = {Verified.NOT: "unproved", Verified.WRITTEN: "not read back yet", Verified.READ_BACK: "read back"}
+    proof = {
+        Verified.NOT: "unproved",
+        Verified.WRITTEN: "not read back yet",
+        Verified.SAMPLED: "sampled",
+        Verified.READ_BACK: "read back",
+        Verified.CHAIN: "whole chain read back",
+    }
     return proof[point.verified] + (", something missing" if point.state is PointState.PARTIAL else "")
 
 

@@ -25,6 +25,7 @@ from smartbackup_panel.core.model import (
 )
 from smartbackup_panel.core.surroundings import Message, Pressure, Surroundings
 from smartbackup_panel.services.installation import Installation
+from smartbackup_panel.services.policies import Policies
 from smartbackup_panel.services.scheduling import update_schedule
 from smartbackup_panel.settings import load_settings
 
@@ -102,7 +103,9 @@ class Host:
         real = services.installation.surroundings
         around = Surroundings(real.access_logs, self.gauge, self.mailbox, real.cron)
         self.installation: Installation = replace(services.installation, clock=self.clock, surroundings=around)
-        self.services: Services = replace(services, installation=self.installation)
+        self.services: Services = replace(
+            services, installation=self.installation, policies=Policies(self.installation)
+        )
 
     def add_domain(self, name: str, owner: str = "alice") -> Domain:
         """Record a domain as if the panel's inventory had it."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from smartbackup_panel.adapters.db.tables import points
 from smartbackup_panel.core.model import DumpFile, Point, PointKind, PointState, Verified
@@ -17,7 +18,8 @@ def insert_point(tx: Connection, point: Point) -> None:
     values["databases"] = [asdict(dump) for dump in point.databases]
     values["skipped"] = list(point.skipped)
     values["warnings"] = list(point.warnings)
-    values["verified_at"] = point.created_at if point.verified is Verified.READ_BACK else None
+    if point.verified_at is None and point.verified.is_read_back:
+        values["verified_at"] = point.created_at
     tx.execute(insert(points).values(**values))
 
 
@@ -72,12 +74,50 @@ def stored_bytes(tx: Connection, domain_id: str | None = None) -> int:
     )
 
 
-def set_verified(tx: Connection, point_id: str, verified: Verified, now: datetime) -> None:
-    tx.execute(update(points).where(points.c.id == point_id).values(verified=verified, verified_at=now))
+def set_verified(tx: Connection, point: Point, verified: Verified, now: datetime) -> None:
+    """Record that a point was found sound: what was proved before stays proved, and a damaged one is offered again."""
+    values: dict[str, object] = {}
+    if verified.reaches(point.verified):
+        values["verified"] = verified
+    if verified.is_read_back:
+        values["verified_at"] = now
+        lift_damage(tx, point)
+    if values:
+        tx.execute(update(points).where(points.c.id == point.id).values(**values))
 
 
-def set_point_state(tx: Connection, point_id: str, state: PointState) -> None:
-    tx.execute(update(points).where(points.c.id == point_id).values(state=state))
+def lift_damage(tx: Connection, point: Point) -> None:
+    """Offer a point again that was marked as damaged and is not; nothing changes for a sound one."""
+    if point.state is PointState.DAMAGED:
+        sound = PointState.PARTIAL if point.warnings else PointState.GOOD
+        values = {"state": sound, "damage": "", "damaged_at": None}
+        tx.execute(update(points).where(points.c.id == point.id).values(**values))
+
+
+def mark_damaged(tx: Connection, point_id: str, damage: str, now: datetime) -> None:
+    """Record what is wrong with a point; since when is kept from the first time on."""
+    is_sound = (points.c.id == point_id, points.c.state != PointState.DAMAGED)
+    tx.execute(update(points).where(*is_sound).values(damaged_at=now))
+    tx.execute(update(points).where(points.c.id == point_id).values(state=PointState.DAMAGED, damage=damage))
+
+
+def damage_found(tx: Connection, domain_ids: list[str]) -> dict[str, tuple[int, datetime]]:
+    """Return by domain how many damaged points it has and when the last of them was found to be."""
+    query = (
+        select(points.c.domain_id, func.count().label("times"), func.max(points.c.damaged_at).label("at"))
+        .where(points.c.domain_id.in_(domain_ids), points.c.damaged_at.is_not(None))
+        .group_by(points.c.domain_id)
+    )
+    return {row.domain_id: (row.times, row.at) for row in tx.execute(query)}
+
+
+def set_pinned(tx: Connection, point_id: str, pinned: bool) -> None:
+    tx.execute(update(points).where(points.c.id == point_id).values(pinned=pinned))
+
+
+def delete_points(tx: Connection, point_ids: Sequence[str]) -> None:
+    """Remove the records of points; their files are noted for removal in the same transaction."""
+    tx.execute(delete(points).where(points.c.id.in_(point_ids)))
 
 
 def _point(row: Row[tuple[object, ...]]) -> Point:
@@ -105,4 +145,7 @@ def _point(row: Row[tuple[object, ...]]) -> Point:
         seconds=row.seconds,
         database_only=row.database_only,
         pinned=row.pinned,
+        verified_at=row.verified_at,
+        damage=row.damage or "",
+        damaged_at=row.damaged_at,
     )

@@ -105,6 +105,8 @@ points = Table(
     Column("database_only", Boolean, nullable=False),
     Column("pinned", Boolean, nullable=False),
     Column("verified_at", UtcTime),
+    Column("damage", Text),
+    Column("damaged_at", UtcTime),
     Index("ix_points_domain", "domain_id", "created_at"),
 )
 
@@ -261,4 +263,12 @@ alarms = Table(
     Column("told_at", UtcTime),
     Column("ended_at", UtcTime),
     Index("ix_alarms_ended", "ended_at"),
+)
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("domain_id", ForeignKey("domains.id"), primary_key=True),
+    Column("retention", JSON, nullable=False),
+    Column("exclusions", JSON, nullable=False),
 )

@@ -1,0 +1,104 @@
+"""`smartbackup retention`, `pin`, `unpin`: how long restore points stay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from smartbackup_panel.commands.session import Session, command
+
+if TYPE_CHECKING:
+    from smartbackup_panel.services.policies import Keeping
+
+
+@click.command()
+@click.argument("domain")
+@click.option("--dry-run", is_flag=True, help="Only say what stays and what goes, and why.")
+@click.option("--set", "wanted", multiple=True, metavar="RULE=NUMBER", help="Give the domain a rule of its own.")
+@click.option("--default", "as_settings", is_flag=True, help="Let the settings decide for this domain again.")
+@command
+def retention(session: Session, domain: str, dry_run: bool, wanted: tuple[str, ...], as_settings: bool) -> None:
+    """Remove the restore points that no rule keeps; RULE is last, days, daily, weekly, monthly, yearly or floor."""
+    from smartbackup_panel.core.model import COMMAND_LINE
+
+    found, policies = session.domain(domain), session.services.policies
+    if wanted or as_settings:
+        policies.set_retention(COMMAND_LINE, found.id, None if as_settings else _numbers(wanted))
+    if dry_run or wanted or as_settings:
+        _tell(session, domain, policies.keeping(COMMAND_LINE, found.id))
+        return
+    job = session.run(session.services.requests.retention(COMMAND_LINE, found.id))
+    session.finish_job(job, _tell_removed)
+
+
+@click.command()
+@click.argument("domain")
+@click.option("--point", required=True, help="A point's id, the beginning of it, its archive's name, or 'latest'.")
+@command
+def pin(session: Session, domain: str, point: str) -> None:
+    """Keep a restore point whatever the rules say."""
+    _pin(session, domain, point, pinned=True)
+
+
+@click.command()
+@click.argument("domain")
+@click.option("--point", required=True, help="A point's id, the beginning of it, its archive's name, or 'latest'.")
+@command
+def unpin(session: Session, domain: str, point: str) -> None:
+    """Let a pinned restore point go by the rules again."""
+    _pin(session, domain, point, pinned=False)
+
+
+def _pin(session: Session, domain: str, point: str, *, pinned: bool) -> None:
+    from smartbackup_panel.core.model import COMMAND_LINE
+
+    found = session.domain(domain)
+    chosen = session.services.queries.point_named(COMMAND_LINE, found.id, point)
+    session.services.policies.pin(COMMAND_LINE, found.id, chosen.id, pinned=pinned)
+    said = f"The point of {chosen.created_at:%Y-%m-%d %H:%M} is {'pinned' if pinned else 'no longer pinned'}."
+    session.answer({"domain": domain, "point": chosen.id, "pinned": pinned}, lambda: click.echo(said))
+
+
+def _numbers(wanted: tuple[str, ...]) -> dict[str, int]:
+    from smartbackup_panel.core.errors import WrongUsage
+
+    numbers: dict[str, int] = {}
+    for text in wanted:
+        name, _, number = text.partition("=")
+        if not number.isascii() or not number.isdigit():
+            raise WrongUsage(f"{text!r} is no rule", hint="For example: --set weekly=8")
+        numbers[name] = int(number)
+    return numbers
+
+
+def _tell(session: Session, domain: str, keeping: Keeping) -> None:
+    from smartbackup_panel.commands.tables import show_table
+    from smartbackup_panel.services.policies import rules_in_words
+    from smartbackup_panel.services.retention import verdict_fields
+
+    rows = [
+        (row.point.id[:8], f"{row.point.created_at:%Y-%m-%d %H:%M}", "stays" if row.stays else "GOES", row.reason)
+        for row in keeping.verdicts
+    ]
+    document = {
+        "domain": domain,
+        "rules": rules_in_words(keeping.rules),
+        "own": list(keeping.own),
+        "points": [verdict_fields(row) for row in keeping.verdicts],
+    }
+
+    def tell() -> None:
+        click.echo(f"Kept: {document['rules']}.")
+        show_table(("point", "made (UTC)", "", "why"), rows)
+
+    session.answer(document, tell)
+
+
+def _tell_removed(result: dict[str, Any]) -> None:
+    from smartbackup_panel.commands.tables import show_table, size
+
+    click.echo(f"{len(result['removed'])} points went ({size(result['freed_bytes'])}), {result['kept']} stay.")
+    show_table(
+        ("point", "made", "why"), [(row["point"][:8], row["created_at"], row["reason"]) for row in result["removed"]]
+    )

@@ -1,0 +1,113 @@
+"""What a domain keeps: the rules of the settings with its own choices, pins, and what would go tonight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+
+from sqlalchemy import Connection
+
+from smartbackup_panel.adapters.db import people, points, policies
+from smartbackup_panel.core.errors import NotAllowed, UnknownPoint, WrongUsage
+from smartbackup_panel.core.model import Actor, Domain
+from smartbackup_panel.core.retention import RULE_NAMES, Rules, Verdict, judge_points
+from smartbackup_panel.services.domains import domain_by_id
+from smartbackup_panel.services.installation import Installation
+from smartbackup_panel.services.requests import PLAN_HOLDS
+
+MOST_PINS_OF_A_CUSTOMER = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """What a domain keeps and why: `own` are the names of rules that differ from the settings by choice."""
+
+    rules: Rules
+    own: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """Choices for one domain. Raises UnknownDomain, UnknownPoint alike for "not there" and "not yours"."""
+
+    installation: Installation
+
+    def keeping(self, actor: Actor, domain_id: str) -> Keeping:
+        """Return the rules of a domain and what they say of each of its points, newest first; nothing is changed."""
+        with self.installation.state.read() as tx:
+            domain = domain_by_id(tx, actor, domain_id)
+            own = policies.find_policy(tx, domain.id).retention
+            verdicts = judge(self.installation, tx, domain)
+        return Keeping(rules_of(self.installation, own), tuple(own), tuple(verdicts))
+
+    def set_retention(self, actor: Actor, domain_id: str, wanted: Mapping[str, int] | None) -> Rules:
+        """Give a domain rules of its own (the named ones; None: as the settings say) and return what holds now."""
+        if not actor.is_admin:
+            raise NotAllowed("only an administrator decides how long points are kept")
+        with self.installation.state.write() as tx:
+            domain = domain_by_id(tx, actor, domain_id)
+            policy = policies.find_policy(tx, domain.id)
+            own: dict[str, object] = {} if wanted is None else policy.retention | dict(wanted)
+            rules = rules_of(self.installation, own)
+            detail: dict[str, object] = {"before": policy.retention, "after": own}
+            people.add_audit(tx, self.installation.clock.now(), actor, "set retention", domain.id, None, detail)
+            policies.save_policy(tx, domain.id, replace(policy, retention=own))
+        return rules
+
+    def pin(self, actor: Actor, domain_id: str, point_id: str, *, pinned: bool) -> None:
+        """Pin a point, so that it stays whatever the rules say, or let it go with the others again."""
+        with self.installation.state.write() as tx:
+            domain = domain_by_id(tx, actor, domain_id)
+            every = {point.id: point for point in points.list_points(tx, domain.id)}
+            if point_id not in every:
+                raise UnknownPoint("there is no such restore point")
+            if (
+                pinned
+                and not actor.is_admin
+                and sum(point.pinned for point in every.values()) >= MOST_PINS_OF_A_CUSTOMER
+            ):
+                hint = "Let another one go first, or ask an administrator."
+                raise WrongUsage(f"{MOST_PINS_OF_A_CUSTOMER} restore points are kept for good already", hint=hint)
+            action = "pin" if pinned else "unpin"
+            people.add_audit(tx, self.installation.clock.now(), actor, action, domain.id, point_id, {})
+            points.set_pinned(tx, point_id, pinned)
+
+
+def judge(installation: Installation, tx: Connection, domain: Domain) -> list[Verdict]:
+    """Return what the domain's rules say of each of its points now, newest first."""
+    now = installation.clock.now()
+    own = policies.find_policy(tx, domain.id).retention
+    used = policies.points_in_use(tx, domain.id, now - PLAN_HOLDS)
+    rules, zone = rules_of(installation, own), installation.settings.timezone
+    return judge_points(points.list_points(tx, domain.id), rules, now, zone, used)
+
+
+def rules_of(installation: Installation, own: Mapping[str, object]) -> Rules:
+    """Return the settings' rules with a domain's own numbers. Raises WrongUsage."""
+    settings = installation.settings
+    general = Rules(
+        last=settings.keep_last,
+        days=settings.keep_days,
+        daily=settings.keep_daily,
+        weekly=settings.keep_weekly,
+        monthly=settings.keep_monthly,
+        yearly=settings.keep_yearly,
+        floor=settings.keep_at_least,
+    )
+    return general.changed(own)
+
+
+def rules_in_words(rules: Rules) -> str:
+    """Return the rules as one sentence: "the last 7, all of 7 days, one a day for 14 days; never fewer than 3"."""
+    numbers = asdict(rules)
+    words = {
+        "last": "the last {}",
+        "days": "all of {} days",
+        "daily": "one a day for {} days",
+        "weekly": "one a week for {} weeks",
+        "monthly": "one a month for {} months",
+        "yearly": "one a year for {} years",
+    }
+    said = [words[name].format(numbers[name]) for name in RULE_NAMES if name in words and numbers[name]]
+    return ", ".join(said or ["nothing by rule"]) + f"; never fewer than {rules.floor}"
