@@ -8,7 +8,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -69,6 +68,12 @@ def unpack_point(place: Path, make: Callable[[Path], None]) -> None:
 report: dict[str, object] = {}
 
 
+def _peak_mb() -> int:
+    """Return the most memory this program had; getrusage(2) counts what the forked parent had before it, too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) // 1024
+
+
 def attempt(name: str, work: Path, unpack: Callable[[Path], None]) -> dict[str, object]:
     """Return how unpacking one archive went."""
     place = work / name / "target"
@@ -95,7 +100,7 @@ def main() -> None:
     else:
         for name, forge in hostile_indexed.forged_points().items():
             rows[name] = attempt(name, work, partial(unpack_point, make=forge))
-    rows["peak memory"] = {"mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
+    rows["peak memory"] = {"mb": _peak_mb()}
     sys.stdout.write(json.dumps(rows))
 
 

@@ -33,6 +33,7 @@ def test_a_pid_that_another_process_has_now_is_neither_believed_nor_killed(tmp_p
     program.start(SLEEP, {})
     recorded = json.loads(program.pid_file.read_text())
     program.stop()
+    time.sleep(2 / os.sysconf("SC_CLK_TCK"))  # the kernel tells starts apart by its clock's ticks
     stranger = subprocess.Popen(SLEEP)
     program.pid_file.write_text(json.dumps({**recorded, "pid": stranger.pid}))
     assert program.find_pid() is None
