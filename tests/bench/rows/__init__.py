@@ -1,0 +1,13 @@
+"""The rows of the table, by the name that --rows takes. A module of rows has `measure(bench)`."""
+
+from __future__ import annotations
+
+from tests.bench.rows import files, full, growth, increment
+from tests.bench.table import Measure
+
+ROWS: dict[str, Measure] = {
+    "full": full.measure,
+    "increment": increment.measure,
+    "files": files.measure,
+    "growth": growth.measure,
+}
