@@ -168,10 +168,12 @@ def inflate(packed: bytes, plain_bytes: int) -> bytes:
 
 
 def is_compressible(plain: bytes | memoryview) -> bool:
-    """Whether compressing is worth its time, told from four kilobytes of the content."""
+    """Whether compressing is worth its time, told from four kilobytes of the content; bytes of seven bits always are."""
     if len(plain) <= _SAMPLES * _SAMPLE_BYTES:
         sample = bytes(plain)
     else:
         step = (len(plain) - _SAMPLE_BYTES) // (_SAMPLES - 1)
         sample = b"".join([bytes(plain[at : at + _SAMPLE_BYTES]) for at in range(0, step * _SAMPLES, step)])
+    if sample.isascii():
+        return True
     return len(deflate.deflate_compress(sample, 1)) < _WORTH_IT * len(sample) + _TOO_SMALL_TO_TELL

@@ -7,7 +7,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from smartbackup_panel.core.tree import SkipReason
 from smartbackup_panel.engine.content import READ_BYTES, find_segments, is_same_moment, read_xattrs
@@ -75,12 +75,12 @@ class MemberReader:
             content = self._read_whole(fd, member.found.st_size)
             after = os.fstat(fd)
             if len(content) == member.found.st_size and is_same_moment(member.found, after):
-                return replace(member, content=content)
+                return Member(member.found, member.xattrs, None, content, True)
             member = self.look_large(fd)
             if member.segments is not None or member.found.st_size > PACK_BYTES:
                 return member
         size = member.found.st_size
-        return replace(member, content=content[:size].ljust(size, b"\0"), is_stable=False)
+        return Member(member.found, member.xattrs, None, content[:size].ljust(size, b"\0"), False)
 
     def look_large(self, fd: int) -> Member:
         """Return the file's facts alone. Raises NotRead."""

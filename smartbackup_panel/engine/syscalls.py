@@ -5,9 +5,9 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+from functools import lru_cache
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
 
 SYS_OPENAT2 = 437
 """One number on every architecture (calls from 424 on are numbered alike)."""
@@ -33,18 +33,27 @@ def _failed(path: bytes | None = None) -> OSError:
     return OSError(number, os.strerror(number), path)
 
 
+_openat2 = ctypes.CFUNCTYPE(
+    ctypes.c_long,
+    ctypes.c_long,
+    ctypes.c_int,
+    ctypes.c_char_p,
+    ctypes.c_char_p,
+    ctypes.c_size_t,
+    use_errno=True,
+)(("syscall", _libc))
+
+
+@lru_cache(maxsize=32)
+def _open_how(flags: int, mode: int, resolve: int) -> bytes:
+    """Return struct open_how."""
+    return struct.pack("<QQQ", flags | os.O_CLOEXEC, mode, resolve)
+
+
 def openat2(dir_fd: int, path: bytes, flags: int, mode: int, resolve: int) -> int:
     """Return a descriptor opened by openat2(2) under the RESOLVE_* rules."""
-    how = struct.pack("<QQQ", flags | os.O_CLOEXEC, mode, resolve)
-    fd = int(
-        _libc.syscall(
-            ctypes.c_long(SYS_OPENAT2),
-            ctypes.c_int(dir_fd),
-            ctypes.c_char_p(path),
-            ctypes.c_char_p(how),
-            ctypes.c_size_t(len(how)),
-        )
-    )
+    how = _open_how(flags, mode, resolve)
+    fd: int = _openat2(SYS_OPENAT2, dir_fd, path, how, len(how))
     if fd < 0:
         raise _failed(path)
     return fd
