@@ -173,6 +173,8 @@ class Agent:
 
         written = self._ask(messages.Write(options, names), Written, fds, take, on_progress)
         needed = [] if earlier is None or options.kind is PointKind.FULL else _rows_for_child(earlier)
+        if written.is_unchanged and needed and sink.frame_count == 1:
+            sink.forget_blocks()
         finished = sink.finish(self._totals(options, written), needed)
         return ArchiveSummary(
             kind=options.kind,
@@ -188,6 +190,7 @@ class Agent:
             changes=written.changes,
             skipped=written.skipped,
             unstable=written.unstable,
+            is_unchanged=sink.is_without_list,
             seconds=time.monotonic() - started,
         )
 

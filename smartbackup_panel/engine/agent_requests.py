@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 
 from smartbackup_panel.core.errors import MissingDocumentRoot, NoSpace, RestoreFailed, ScanFailed
@@ -20,11 +21,12 @@ from smartbackup_panel.core.tree import (
     StageSummary,
     Staging,
     VerifySummary,
+    WriteOptions,
 )
 from smartbackup_panel.engine import exchange, messages
 from smartbackup_panel.engine.applications import find_application
 from smartbackup_panel.engine.archive_reader import ArchiveSet, read_file
-from smartbackup_panel.engine.archive_writer import PointWriter, Written
+from smartbackup_panel.engine.archive_writer import PointWriter, Written, write_unchanged
 from smartbackup_panel.engine.changes import YOUNG_NS, compare
 from smartbackup_panel.engine.channel import Channel
 from smartbackup_panel.engine.exclusions import compile_exclusions
@@ -35,8 +37,8 @@ from smartbackup_panel.engine.restore_choice import choose
 from smartbackup_panel.engine.restore_plan import plan_restore
 from smartbackup_panel.engine.restore_writer import Finisher, RestoreWriter
 from smartbackup_panel.engine.sampling import verify_sample
-from smartbackup_panel.engine.scan import LinkCounts, ScanRules, scan_into
-from smartbackup_panel.engine.spool import Spool
+from smartbackup_panel.engine.scan import LinkCounts, ScanCounts, ScanRules, spooled
+from smartbackup_panel.engine.spool import Seen, Spool
 from smartbackup_panel.engine.tree_reader import TreeReader
 from smartbackup_panel.engine.verify import verify_point
 
@@ -52,7 +54,7 @@ class AgentRequests:
         self._tenant_uid = os.geteuid() if hello.tenant is None else hello.tenant.uid
         self._spool = Spool(spool_fd)
         self._channel = channel
-        self._scanned: tuple[ScanRules, LinkCounts] | None = None
+        self._scanned: _Scanned | None = None
 
     def answer(self, request: messages.Request, fds: list[int]) -> object:
         """Carry out one request and return its result. The descriptors stay the caller's."""
@@ -60,7 +62,7 @@ class AgentRequests:
             case messages.Scan():
                 return self._scan(request, fds)
             case messages.Compare():
-                return self._compare(_open_earlier(request.earlier, fds))
+                return self._compare_again(request, fds)
             case messages.Write():
                 return self._write(request, fds)
             case messages.Verify():
@@ -116,44 +118,46 @@ class AgentRequests:
     def _scan(self, request: messages.Scan, fds: list[int]) -> ScanSummary:
         started = time.monotonic()
         rules = self._rules(request.options)
-        links = LinkCounts(rules.guarded_uids)
+        links, counts = LinkCounts(rules.guarded_uids), ScanCounts(started_at_ns=time.time_ns())
         with closing(self._open_root()) as root_fd:
-            counts = scan_into(self._spool, root_fd, rules, links, self._told("scan"))
-        self._scanned = (rules, links)
-        changes = self._compare(_open_earlier(request.earlier, fds))
-        return counts.summary(time.monotonic() - started, changes)
+            walked = spooled(self._spool, counts, root_fd, rules, links, self._told("scan"))
+            compared, like = _compare(walked, counts, _open_earlier(request.earlier, fds))
+        self._scanned = _Scanned(rules, links, counts, like)
+        return counts.summary(time.monotonic() - started, compared)
 
-    def _compare(self, earlier: ArchiveSet | None) -> Changes:
-        self._get_scanned()
-        if earlier is None:
-            return compare(self._spool, ())
-        with earlier:
-            return compare(self._spool, earlier.index(checked=False))
+    def _compare_again(self, request: messages.Compare, fds: list[int]) -> Changes:
+        scanned = self._get_scanned()
+        changes, scanned.like = _compare(self._spool, scanned.counts, _open_earlier(request.earlier, fds))
+        return changes
 
-    def _get_scanned(self) -> tuple[ScanRules, LinkCounts]:
+    def _get_scanned(self) -> _Scanned:
         if self._scanned is None:
             raise ScanFailed("the folder has not been scanned yet")
         return self._scanned
 
     def _write(self, request: messages.Write, fds: list[int]) -> Written:
-        rules, links = self._get_scanned()
+        scanned = self._get_scanned()
         earlier = _open_earlier(request.earlier, fds)
-        is_full = request.options.kind is PointKind.FULL
-        young_from_ns = 0 if earlier is None else earlier.facts.scan_started_at_ns - YOUNG_NS
+        if earlier is None:
+            return self._write_point(request.options, scanned, None)
+        with earlier:
+            is_like = scanned.like == earlier.facts.root_digest and not request.options.read_again
+            if is_like and request.options.kind is not PointKind.FULL:
+                return write_unchanged(request.options, _WriteEvents(self._channel), earlier, scanned.counts)
+            return self._write_point(request.options, scanned, earlier)
+
+    def _write_point(self, options: WriteOptions, scanned: _Scanned, earlier: ArchiveSet | None) -> Written:
         with closing(self._open_root()) as root_fd:
             writer = PointWriter(
                 root_fd,
-                rules,
-                links,
-                request.options,
+                scanned.rules,
+                scanned.links,
+                options,
                 _WriteEvents(self._channel),
-                own_number=0 if is_full or earlier is None else len(earlier.rows),
-                young_from_ns=young_from_ns,
+                own_number=0 if options.kind is PointKind.FULL or earlier is None else len(earlier.rows),
+                young_from_ns=0 if earlier is None else _young_from_ns(earlier),
             )
-            if earlier is None:
-                return writer.write(self._spool, ())
-            with earlier:
-                return writer.write(self._spool, earlier.index(checked=False))
+            return writer.write(self._spool, () if earlier is None else earlier.index(checked=False))
 
     def _verify(self, request: messages.Verify, fds: list[int]) -> VerifySummary:
         with _open_point(request.archives, fds) as point:
@@ -182,7 +186,9 @@ class AgentRequests:
         except MissingDocumentRoot:
             return None
         rules = self._rules(options)
-        scan_into(self._spool, root_fd, rules, LinkCounts(rules.guarded_uids), self._told("scan"))
+        counts, links = ScanCounts(started_at_ns=time.time_ns()), LinkCounts(rules.guarded_uids)
+        for _ in spooled(self._spool, counts, root_fd, rules, links, self._told("scan")):
+            pass
         return root_fd
 
     def _stage(self, request: messages.Stage, fds: list[int]) -> StageSummary:
@@ -257,6 +263,31 @@ class AgentRequests:
                 raise
             self._giver.take_folders(top_fd)
             empty_folder(top_fd, b".")
+
+
+@dataclass(slots=True)
+class _Scanned:
+    """The last scan. `like` is the root digest of the earlier point that it was proved to equal, if any."""
+
+    rules: ScanRules
+    links: LinkCounts
+    counts: ScanCounts
+    like: bytes | None
+
+
+def _compare(scanned: Iterable[Seen], counts: ScanCounts, earlier: ArchiveSet | None) -> tuple[Changes, bytes | None]:
+    """Compare a scan, whose sums are complete at its end, and say with which point it is the same."""
+    if earlier is None:
+        return compare(scanned, ()).changes, None
+    with earlier:
+        changes, is_same = compare(scanned, earlier.index(checked=False))
+        newest_ns = max(counts.newest_mtime_ns, counts.newest_ctime_ns)
+        is_same = is_same and newest_ns < _young_from_ns(earlier)
+        return changes, earlier.facts.root_digest if is_same else None
+
+
+def _young_from_ns(earlier: ArchiveSet) -> int:
+    return earlier.facts.scan_started_at_ns - YOUNG_NS
 
 
 class _WriteEvents:

@@ -39,6 +39,7 @@ class ArchiveSet:
         self._folder_fd = None if folder_fd is None else os.dup(folder_fd)
         self._files: dict[int, ArchiveFile] = {len(self.rows) - 1: own}
         self._frame_counts = [row.frame_count for row in self.rows]
+        self._listing: ArchiveFile | None = None
         self._frames: OrderedDict[tuple[int, int], bytes] = OrderedDict()
 
     @classmethod
@@ -109,6 +110,24 @@ class ArchiveSet:
         """Open every archive that the point needs and return them in the table's order."""
         return [self.file(number) for number in range(len(self.rows))]
 
+    @property
+    def listing(self) -> ArchiveFile:
+        """The archive whose index lists this point: its own, or where nothing had changed that of the point before."""
+        if self._listing is None:
+            number = len(self.rows) - 1
+            while number > 0 and not self.file(number).footer.has_list:
+                number -= 1
+            self._listing = self.file(number)
+            self.refuse_without_list()
+        return self._listing
+
+    def refuse_without_list(self) -> None:
+        """Raise ArchiveRefused unless the archive whose list this point shares says the same of it."""
+        mine, listed = self.own.footer, self.listing.footer
+        names = ("entry_count", "file_count", "original_bytes", "skipped_count")
+        if not listed.has_list or any(getattr(mine, name) != getattr(listed, name) for name in names):
+            raise ArchiveRefused(f"{self.name} contradicts {self.listing.name}, whose list it shares")
+
     def refuse_bad(self, entry: IndexEntry) -> None:
         """Raise ArchiveRefused unless the entry is a possible one."""
         refuse_bad_entry(entry, self._frame_counts)
@@ -116,8 +135,9 @@ class ArchiveSet:
     def index(self, first_block: int = 0, *, checked: bool = True) -> Iterator[IndexEntry]:
         """Yield the entries in path order, from an index block on. Raises ArchiveRefused when one is out of order."""
         last_key: bytes | None = None
-        for number in range(first_block, len(self.own.directory)):
-            for entry in self.own.read_block(number):
+        listing = self.listing
+        for number in range(first_block, len(listing.directory)):
+            for entry in listing.read_block(number):
                 if checked:
                     self.refuse_bad(entry)
                     key = sort_key(entry.path)
@@ -128,7 +148,7 @@ class ArchiveSet:
 
     def index_from(self, key: bytes) -> Iterator[IndexEntry]:
         """Yield the entries whose sort key is not below `key`; a lookup reads one block."""
-        firsts = self.own.directory
+        firsts = self.listing.directory
         block = max(0, bisect_right(firsts, key, key=lambda row: sort_key(row.first_path)) - 1)
         for entry in self.index(block):
             if sort_key(entry.path) >= key:

@@ -129,6 +129,11 @@ class ArchiveSink:
         """How many frames are written."""
         return len(self._frames) // FRAME.size
 
+    @property
+    def is_without_list(self) -> bool:
+        """Whether no index blocks are kept: the point shares its parent's list."""
+        return not self._rows
+
     def add_frame(self, packed: bytes, plain_bytes: int, sha256: bytes) -> None:
         """Append one frame. `sha256` is of its packed bytes."""
         if not 0 < plain_bytes <= MAX_FRAME_BYTES or len(sha256) != 32:
@@ -158,6 +163,11 @@ class ArchiveSink:
             _write_all(self._spool_fd, packed)
         self._spool_bytes += len(packed)
         self._refuse_past_limit()
+
+    def forget_blocks(self) -> None:
+        """Drop the index blocks: the point's list is its parent's."""
+        self._rows = []
+        self._spool_bytes = 0
 
     def finish(self, totals: Totals, earlier: list[ArchiveRow]) -> FinishedArchive:
         """Write the index area and the signed footer, and flush all to disk. `earlier` are the archives it needs."""

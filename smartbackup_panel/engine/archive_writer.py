@@ -13,7 +13,15 @@ from typing import Protocol
 import msgspec
 
 from smartbackup_panel.core.tree import Changes, NameList, PointKind, SkippedList, SkipReason, WriteOptions
-from smartbackup_panel.engine.changes import ChangesCollector, is_folder, is_settled, looks_unchanged, merge
+from smartbackup_panel.engine.archive_reader import ArchiveSet
+from smartbackup_panel.engine.changes import (
+    ChangesCollector,
+    is_folder,
+    is_left_out_alike,
+    is_settled,
+    looks_unchanged,
+    merge,
+)
 from smartbackup_panel.engine.content import READ_BYTES, group_name, read_xattrs, user_name
 from smartbackup_panel.engine.entries import STAT, UNSTABLE, IndexEntry, data_size, pack_stat
 from smartbackup_panel.engine.frame_packer import FramePacker
@@ -21,7 +29,7 @@ from smartbackup_panel.engine.fsafe import DirectoryCursor, closing
 from smartbackup_panel.engine.index_writer import IndexWriter
 from smartbackup_panel.engine.lists import NameCollector, SkippedCollector
 from smartbackup_panel.engine.member_reader import ATTEMPTS, Member, MemberReader, NotRead, is_equal_content
-from smartbackup_panel.engine.scan import Identity, LinkCounts, ScanRules
+from smartbackup_panel.engine.scan import Identity, LinkCounts, ScanCounts, ScanRules
 from smartbackup_panel.engine.spool import Seen
 from smartbackup_panel.engine.tar_headers import END_OF_ARCHIVE, padding, tar_headers
 
@@ -48,7 +56,7 @@ class ArchiveEvents(Protocol):
 
 
 class Written(msgspec.Struct, frozen=True):
-    """What a finished write says of itself."""
+    """What a finished write says of itself. `is_unchanged`: its list of paths is the earlier point's to the last bit."""
 
     entry_count: int
     file_count: int
@@ -57,6 +65,7 @@ class Written(msgspec.Struct, frozen=True):
     changes: Changes
     skipped: SkippedList
     unstable: NameList
+    is_unchanged: bool = False
 
 
 @dataclass(slots=True)
@@ -94,6 +103,7 @@ class PointWriter:
         self._skipped = SkippedCollector()
         self._unstable = NameCollector()
         self._groups: dict[Identity, _Group] = {}
+        self._is_unchanged = options.kind is not PointKind.FULL
         self._entry_count = self._file_count = self._original_bytes = self._stored_bytes = 0
         self._told_at = 0.0
 
@@ -104,6 +114,7 @@ class PointWriter:
                 if seen is not None:
                     self._write_path(seen, before)
                 elif before is not None:
+                    self._is_unchanged = False
                     self._changes.note_removed(before)
             self._packer.end_frame()
             self._packer.add_plain(END_OF_ARCHIVE)
@@ -120,18 +131,20 @@ class PointWriter:
             changes=self._changes.result(),
             skipped=self._skipped.result(),
             unstable=self._unstable.result(),
+            is_unchanged=self._is_unchanged,
         )
 
     def _write_path(self, seen: Seen, before: IndexEntry | None) -> None:
         if seen.reason:
-            self._skip(seen, SkipReason(seen.reason), seen.detail)
+            self._skip(seen, before)
         elif before is not None and self._may_carry(seen, before):
             self._carry(before)
         else:
             try:
                 self._write_member(seen, before)
             except NotRead as problem:
-                self._skip(seen, problem.reason, problem.detail)
+                left_out = msgspec.structs.replace(seen, reason=problem.reason.value, detail=problem.detail)
+                self._skip(left_out, before)
         self._tell()
 
     def _may_carry(self, seen: Seen, before: IndexEntry) -> bool:
@@ -165,6 +178,7 @@ class PointWriter:
         else:
             entry = self._write_file(seen, before)
         self._note(entry, before)
+        self._is_unchanged = self._is_unchanged and entry == before
         self._register(entry)
         self._add(entry)
 
@@ -301,15 +315,36 @@ class PointWriter:
             self._file_count += 1
             self._original_bytes += 0 if entry.link else size
 
-    def _skip(self, seen: Seen, reason: SkipReason, detail: str) -> None:
-        self._skipped.add(seen.path, reason, detail)
-        self._index.add(IndexEntry(path=seen.path, stat=seen.stat, reason=reason.value, detail=detail))
+    def _skip(self, seen: Seen, before: IndexEntry | None) -> None:
+        self._is_unchanged = self._is_unchanged and before is not None and is_left_out_alike(seen, before)
+        self._skipped.add(seen.path, SkipReason(seen.reason), seen.detail)
+        self._index.add(IndexEntry(path=seen.path, stat=seen.stat, reason=seen.reason, detail=seen.detail))
 
     def _tell(self) -> None:
         now = time.monotonic()
         if now - self._told_at >= _PROGRESS_SECONDS:
             self._told_at = now
             self._events.advanced(self._file_count, self._original_bytes)
+
+
+def write_unchanged(options: WriteOptions, events: ArchiveEvents, earlier: ArchiveSet, counts: ScanCounts) -> Written:
+    """Write a point that a scan proved to equal `earlier`: the end of a tar stream, and no list of its own."""
+    packer = FramePacker(options.codec, options.level, 1, events.frame)
+    try:
+        packer.add_plain(END_OF_ARCHIVE)
+        packer.drain()
+    finally:
+        packer.close()
+    return Written(
+        entry_count=earlier.facts.entry_count,
+        file_count=earlier.facts.file_count,
+        original_bytes=earlier.facts.original_bytes,
+        stored_bytes=0,
+        changes=Changes(),
+        skipped=counts.skipped.result(),
+        unstable=NameList(),
+        is_unchanged=True,
+    )
 
 
 def is_visibly_changed(entry: IndexEntry, before: IndexEntry) -> bool:

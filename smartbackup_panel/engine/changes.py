@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterable, Iterator
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from smartbackup_panel.core.tree import Changes
 from smartbackup_panel.engine.entries import UNSTABLE, IndexEntry, sort_key
@@ -93,17 +93,40 @@ class ChangesCollector:
         return Changes(self._added.result(), self._changed.result(), self._removed.result())
 
 
-def compare(scanned: Iterable[Seen], earlier: Iterable[IndexEntry]) -> Changes:
-    """Return what a scan shows to differ from an earlier point, by facts alone (nothing is read)."""
-    changes = ChangesCollector()
+class Comparison(NamedTuple):
+    """What a scan shows to differ from an earlier point.
+
+    `is_same`: every path is in both with the same facts, and none has several links or held no still when it was read.
+    Together with times that are old enough (see `is_settled`) this proves that nothing has changed.
+    """
+
+    changes: Changes
+    is_same: bool
+
+
+def compare(scanned: Iterable[Seen], earlier: Iterable[IndexEntry]) -> Comparison:
+    """Compare by facts alone (nothing is read), both lists in one pass."""
+    changes, is_same = ChangesCollector(), True
     for seen, before in merge(scanned, earlier):
         if seen is None:
+            is_same = False
             if before is not None:
                 changes.note_removed(before)
-        elif seen.reason:
-            continue
-        elif before is None or before.reason:
-            changes.note_added(seen.path, seen.stat)
-        elif not looks_unchanged(seen, before):
-            changes.note_changed(seen.path, seen.stat)
-    return changes.result()
+        elif before is None:
+            is_same = False
+            if not seen.reason:
+                changes.note_added(seen.path, seen.stat)
+        elif seen.reason or before.reason:
+            is_same = is_same and is_left_out_alike(seen, before)
+            if not seen.reason:
+                changes.note_added(seen.path, seen.stat)
+        elif seen.stat != before.stat or seen.link != before.link or before.flags & UNSTABLE:
+            is_same = False
+            if not looks_unchanged(seen, before):
+                changes.note_changed(seen.path, seen.stat)
+    return Comparison(changes.result(), is_same)
+
+
+def is_left_out_alike(seen: Seen, before: IndexEntry) -> bool:
+    """Whether a path is left out now as it was; what it looks like does not count then."""
+    return (seen.reason, seen.detail) == (before.reason, before.detail)

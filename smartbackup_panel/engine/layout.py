@@ -128,6 +128,11 @@ class Footer(NamedTuple):
         """sha256 over all fields, and through their checksums over the whole archive."""
         return hashlib.sha256(self._packed_fields()).digest()
 
+    @property
+    def has_list(self) -> bool:
+        """Whether the archive lists its point's paths itself; else they are its parent's, to the last bit."""
+        return self.blocks_bytes > 0
+
     def _packed_fields(self) -> bytes:
         numbers = (MAGIC, VERSION, CODEC_NUMBERS[self.codec], int(self.kind), *self[2:])
         return _FOOTER.pack(*numbers) + bytes(_PADDING)
@@ -187,3 +192,10 @@ def refuse_bad_areas(footer: Footer) -> None:
         or footer.archives_bytes > MAX_TABLE_BYTES
     ):
         raise ArchiveRefused("the archive's index areas pass their limits")
+    if not footer.has_list and (
+        footer.kind not in (ContentKind.INCREMENTAL, ContentKind.DIFFERENTIAL)
+        or footer.frame_count != 1
+        or footer.stored_bytes
+        or not any(footer.parent_digest)
+    ):
+        raise ArchiveRefused("the archive has no list of paths, and none to share")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from smartbackup_panel.core.errors import ScanFailed
 from smartbackup_panel.core.tree import Changes, ScanSummary, SkipReason
-from smartbackup_panel.engine.entries import pack_stat
+from smartbackup_panel.engine.entries import STAT, pack_stat
 from smartbackup_panel.engine.exclusions import IsExcluded
 from smartbackup_panel.engine.fsafe import MAX_DEPTH, open_beneath
 from smartbackup_panel.engine.lists import SkippedCollector
@@ -183,6 +182,7 @@ class ScanCounts:
     size_bytes: int = 0
     changed_last_24_hours: int = 0
     newest_mtime_ns: int = 0
+    newest_ctime_ns: int = 0
     skipped: SkippedCollector = field(default_factory=SkippedCollector)
 
     def add(self, seen: Seen) -> None:
@@ -190,12 +190,14 @@ class ScanCounts:
         if seen.reason:
             self.skipped.add(seen.path, SkipReason(seen.reason), seen.detail)
             return
-        mode = int.from_bytes(seen.stat[:4], "little")
+        mode, _, _, _, size, mtime_ns, ctime_ns, _, _ = STAT.unpack(seen.stat)
         if stat.S_ISREG(mode):
             self.file_count += 1
-            self.size_bytes += int.from_bytes(seen.stat[16:24], "little")
-            mtime_ns = int.from_bytes(seen.stat[24:32], "little", signed=True)
-            self.newest_mtime_ns = max(self.newest_mtime_ns, mtime_ns)
+            self.size_bytes += size
+            if mtime_ns > self.newest_mtime_ns:
+                self.newest_mtime_ns = mtime_ns
+            if ctime_ns > self.newest_ctime_ns:
+                self.newest_ctime_ns = ctime_ns
             self.changed_last_24_hours += mtime_ns >= self.started_at_ns - _DAY_NS
         elif stat.S_ISDIR(mode):
             self.directory_count += 1
@@ -218,16 +220,20 @@ class ScanCounts:
         )
 
 
-def scan_into(
-    spool: Spool, root_fd: int, rules: ScanRules, links: LinkCounts, advanced: Callable[[int, int], None]
-) -> ScanCounts:
-    """Walk the tree into the spool and return the sums. `advanced` hears (paths, bytes) now and then."""
-    counts = ScanCounts(started_at_ns=time.time_ns())
+def spooled(
+    spool: Spool,
+    counts: ScanCounts,
+    root_fd: int,
+    rules: ScanRules,
+    links: LinkCounts,
+    advanced: Callable[[int, int], None],
+) -> Iterator[Seen]:
+    """Walk the tree into the spool and the sums, and yield it on. `advanced` hears (paths, bytes) now and then."""
     spool.restart()
     for number, seen in enumerate(walk(root_fd, rules, links)):
         counts.add(seen)
         spool.append(seen)
         if number % _PROGRESS_EVERY == 0:
             advanced(number, counts.size_bytes)
+        yield seen
     spool.flush()
-    return counts

@@ -43,6 +43,11 @@ def _verify_own(point: ArchiveSet, advanced: Advanced) -> int:
     point.own.check_tables()
     own_number = len(point.rows) - 1
     stream = TarStream(point.own)
+    if not point.own.footer.has_list:
+        point.refuse_without_list()
+        stream.expect(END_OF_ARCHIVE, None)
+        stream.expect_end()
+        return 0
     entry_count = file_count = stored_files = original_bytes = skipped_count = 0
     for entry in point.index():
         kind = entry_type(entry)
