@@ -179,6 +179,7 @@ class WriteOptions:
     """How the point of the last scan is written. `point_id` has 16 bytes.
 
     `level`: gzip 1 to 9, zstd 1 to 19. `read_again` reads and hashes also what looks unchanged.
+    `is_synthetic`: a full point takes over from the earlier one what looks unchanged, frame by frame, without reading it.
     """
 
     kind: PointKind
@@ -188,6 +189,7 @@ class WriteOptions:
     level: int = 6
     threads: int = 0
     read_again: bool = False
+    is_synthetic: bool = False
 
 
 @dataclass(frozen=True, slots=True)

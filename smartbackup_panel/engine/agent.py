@@ -159,7 +159,8 @@ class Agent:
         """Write the point of the last scan into `sink` and finish it (signed and fsynced, not yet published).
 
         `earlier` is the point an increment builds on (the last point) or a differential (the last full one); with a
-        full point it only serves the counts. The caller verifies, then calls `sink.publish()`.
+        full point it only serves the counts, unless that is synthetic and takes over what looks unchanged. The caller
+        verifies, then calls `sink.publish()`.
         """
         started = time.monotonic()
         if options.kind is not PointKind.FULL and earlier is None:
@@ -169,7 +170,12 @@ class Agent:
         names, fds = _parts(earlier)
 
         def take(event: messages.Event) -> None:
-            _take(sink, event)
+            if isinstance(event, messages.CopyFrame):
+                if earlier is None or not options.is_synthetic:
+                    raise ArchiveRefused("the agent would copy frames where none are to be copied")
+                sink.copy_frame(earlier.file(event.archive), event.frame)
+            else:
+                _take(sink, event)
 
         written = self._ask(messages.Write(options, names), Written, fds, take, on_progress)
         needed = [] if earlier is None or options.kind is PointKind.FULL else _rows_for_child(earlier)

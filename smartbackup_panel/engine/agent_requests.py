@@ -156,6 +156,7 @@ class AgentRequests:
                 _WriteEvents(self._channel),
                 own_number=0 if options.kind is PointKind.FULL or earlier is None else len(earlier.rows),
                 young_from_ns=0 if earlier is None else _young_from_ns(earlier),
+                copied=earlier if options.is_synthetic else None,
             )
             return writer.write(self._spool, () if earlier is None else earlier.index(checked=False))
 
@@ -298,6 +299,9 @@ class _WriteEvents:
 
     def frame(self, packed: bytes, plain_bytes: int, sha256: bytes) -> None:
         self._channel.send(messages.Frame(packed, plain_bytes, sha256))
+
+    def copy_frame(self, archive: int, frame: int) -> None:
+        self._channel.send(messages.CopyFrame(archive, frame))
 
     def mark(self) -> None:
         self._channel.send(messages.Mark())

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from smartbackup_panel.core.errors import ArchiveRefused, NoSpace
+from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveRefused, NoSpace
 from smartbackup_panel.core.tree import Codec
 from smartbackup_panel.engine import syscalls
+from smartbackup_panel.engine.archive_file import ArchiveFile
 from smartbackup_panel.engine.codecs import get_codec, squeeze
 from smartbackup_panel.engine.layout import (
     FRAME,
@@ -32,6 +33,10 @@ from smartbackup_panel.engine.layout import (
 
 PART = ".part"
 _COPY_BYTES = 1 << 20
+_MOST_COPIED_BYTES = 64 << 20
+"""Ranges are long so that a filesystem that can share blocks finds whole ones in them."""
+
+_CANNOT_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,18 @@ class FinishedArchive:
     parent_digest: bytes | None
     sha256: bytes
     size_bytes: int
+
+
+@dataclass(slots=True)
+class _Range:
+    """Bytes of another archive that are to follow here."""
+
+    fd: int
+    offset: int
+    size_bytes: int
+
+    def is_followed_by(self, fd: int, offset: int) -> bool:
+        return (fd, offset) == (self.fd, self.offset + self.size_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +112,7 @@ class ArchiveSink:
         self._spool_bytes = 0
         self._sha256 = hashlib.sha256()
         self._mark: _Mark | None = None
+        self._range: _Range | None = None
 
     @classmethod
     def create(
@@ -141,14 +159,42 @@ class ArchiveSink:
         self._frames += FRAME.pack(self._size_bytes, len(packed), plain_bytes, sha256)
         self._append(packed)
 
+    def copy_frame(self, source: ArchiveFile, number: int) -> None:
+        """Append a frame of another archive as it is, after its checksum matched; the kernel copies or shares its bytes.
+
+        Raises ArchiveDamaged, ArchiveRefused (no such frame, or one of another codec).
+        """
+        if source.footer.codec is not self.codec:
+            raise ArchiveRefused(f"{source.name} has another compression than {self.name}")
+        record = source.frame_record(number)
+        packed = source.read_packed(record)
+        if self._range is not None and not self._range.is_followed_by(source.fd, record.offset):
+            self._copy_range()
+        if self._range is None:
+            self._range = _Range(source.fd, record.offset, 0)
+        self._range.size_bytes += record.packed_bytes
+        self._frames += FRAME.pack(self._size_bytes, record.packed_bytes, record.plain_bytes, record.sha256)
+        self._count(packed)
+        if self._range.size_bytes >= _MOST_COPIED_BYTES:
+            self._copy_range()
+
+    def _copy_range(self) -> None:
+        """Copy what is waiting to be copied."""
+        if self._range is not None:
+            with full_disk_as_no_space(self.name):
+                _copy_bytes(self._range, self._fd)
+            self._range = None
+
     def mark(self) -> None:
         """Remember this place for `rollback`."""
+        self._copy_range()
         self._mark = _Mark(self.frame_count, self._size_bytes, self._sha256.copy())
 
     def rollback(self) -> None:
         """Forget the frames since the last `mark`."""
         if self._mark is None:
             raise ArchiveRefused("a rollback was asked for without a mark")
+        self._range = None
         os.ftruncate(self._fd, self._mark.size_bytes)
         os.lseek(self._fd, self._mark.size_bytes, os.SEEK_SET)
         del self._frames[self._mark.frame_count * FRAME.size :]
@@ -227,8 +273,12 @@ class ArchiveSink:
             self._append(codec.piece(bytes(waiting)))
 
     def _append(self, packed: bytes) -> None:
+        self._copy_range()
         with full_disk_as_no_space(self.name):
             _write_all(self._fd, packed)
+        self._count(packed)
+
+    def _count(self, packed: bytes) -> None:
         self._sha256.update(packed)
         self._size_bytes += len(packed)
         self._refuse_past_limit()
@@ -303,6 +353,25 @@ def _exists(folder_fd: int, name: str) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def _copy_bytes(wanted: _Range, fd: int) -> None:
+    """Append a range of another file by copy_file_range(2), or by reading and writing where the kernel cannot."""
+    at, end = wanted.offset, wanted.offset + wanted.size_bytes
+    while at < end:
+        try:
+            copied = os.copy_file_range(wanted.fd, fd, end - at, at)
+        except OSError as error:
+            if error.errno not in _CANNOT_COPY:
+                raise
+            copied = 0
+        if copied == 0:
+            part = os.pread(wanted.fd, min(_COPY_BYTES, end - at), at)
+            if not part:
+                raise ArchiveDamaged("an archive became shorter while it was copied")
+            _write_all(fd, part)
+            copied = len(part)
+        at += copied
 
 
 def _write_all(fd: int, payload: bytes) -> None:

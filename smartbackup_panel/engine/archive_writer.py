@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from smartbackup_panel.core.tree import Changes, NameList, PointKind, SkippedList, SkipReason, WriteOptions
+from smartbackup_panel.core.tree import Changes, EntryType, NameList, PointKind, SkippedList, SkipReason, WriteOptions
 from smartbackup_panel.engine.archive_reader import ArchiveSet
 from smartbackup_panel.engine.changes import (
     ChangesCollector,
@@ -23,7 +23,7 @@ from smartbackup_panel.engine.changes import (
     merge,
 )
 from smartbackup_panel.engine.content import READ_BYTES, group_name, read_xattrs, user_name
-from smartbackup_panel.engine.entries import STAT, UNSTABLE, IndexEntry, data_size, pack_stat
+from smartbackup_panel.engine.entries import STAT, UNSTABLE, IndexEntry, data_size, entry_type, pack_stat
 from smartbackup_panel.engine.frame_packer import FramePacker
 from smartbackup_panel.engine.fsafe import DirectoryCursor, closing
 from smartbackup_panel.engine.index_writer import IndexWriter
@@ -31,6 +31,7 @@ from smartbackup_panel.engine.lists import NameCollector, SkippedCollector
 from smartbackup_panel.engine.member_reader import ATTEMPTS, Member, MemberReader, NotRead, is_equal_content
 from smartbackup_panel.engine.scan import Identity, LinkCounts, ScanCounts, ScanRules
 from smartbackup_panel.engine.spool import Seen
+from smartbackup_panel.engine.synthetic import Synthesis
 from smartbackup_panel.engine.tar_headers import END_OF_ARCHIVE, padding, tar_headers
 
 _PROGRESS_SECONDS = 0.25
@@ -41,6 +42,9 @@ class ArchiveEvents(Protocol):
 
     def frame(self, packed: bytes, plain_bytes: int, sha256: bytes) -> None:
         """Take the next frame."""
+
+    def copy_frame(self, archive: int, frame: int) -> None:
+        """Take over a frame of the earlier point's archives as the next one."""
 
     def mark(self) -> None:
         """Remember this place."""
@@ -77,7 +81,10 @@ class _Group:
 
 
 class PointWriter:
-    """Writes one point. `own_number` is its place in the archive table, `young_from_ns` see changes.is_settled."""
+    """Writes one point. `own_number` is its place in the archive table, `young_from_ns` see changes.is_settled.
+
+    With `copied`, the earlier point, a full one takes over the frames and the content of what looks unchanged.
+    """
 
     def __init__(
         self,
@@ -88,6 +95,7 @@ class PointWriter:
         events: ArchiveEvents,
         own_number: int,
         young_from_ns: int,
+        copied: ArchiveSet | None = None,
     ) -> None:
         self._rules = rules
         self._links = links
@@ -97,7 +105,8 @@ class PointWriter:
         self._young_from_ns = young_from_ns
         self._cursor = DirectoryCursor(root_fd)
         self._reader = MemberReader(rules, links)
-        self._packer = FramePacker(options.codec, options.level, options.threads, events.frame)
+        self._packer = FramePacker(options.codec, options.level, options.threads, events.frame, events.copy_frame)
+        self._synthesis = None if copied is None else Synthesis(copied, self._packer, options.codec, self._take_over)
         self._index = IndexWriter(events.block)
         self._changes = ChangesCollector()
         self._skipped = SkippedCollector()
@@ -116,6 +125,7 @@ class PointWriter:
                 elif before is not None:
                     self._is_unchanged = False
                     self._changes.note_removed(before)
+            self._finish_copies()
             self._packer.end_frame()
             self._packer.add_plain(END_OF_ARCHIVE)
             self._packer.drain()
@@ -135,10 +145,12 @@ class PointWriter:
         )
 
     def _write_path(self, seen: Seen, before: IndexEntry | None) -> None:
+        if before is not None and not seen.reason and self._may_carry(seen, before):
+            self._carry(before)
+            return
+        self._finish_copies()
         if seen.reason:
             self._skip(seen, before)
-        elif before is not None and self._may_carry(seen, before):
-            self._carry(before)
         else:
             try:
                 self._write_member(seen, before)
@@ -147,9 +159,13 @@ class PointWriter:
                 self._skip(left_out, before)
         self._tell()
 
+    def _finish_copies(self) -> None:
+        if self._synthesis is not None:
+            self._synthesis.flush()
+
     def _may_carry(self, seen: Seen, before: IndexEntry) -> bool:
         """Whether the earlier entry is this path's entry too, so that nothing has to be read."""
-        if self._options.kind is PointKind.FULL or not looks_unchanged(seen, before):
+        if (self._options.kind is PointKind.FULL and self._synthesis is None) or not looks_unchanged(seen, before):
             return False
         mode, uid, _, nlink, _, _, _, device, inode = STAT.unpack(seen.stat)
         if not stat.S_ISREG(mode):
@@ -163,8 +179,23 @@ class PointWriter:
         return before.link == (group.entry.path if group else b"") and not leads_out
 
     def _carry(self, before: IndexEntry) -> None:
-        self._register(before)
-        self._add(before)
+        if self._synthesis is not None:
+            self._synthesis.offer(before)
+        else:
+            self._register(before)
+            self._add(before)
+
+    def _take_over(self, entry: IndexEntry) -> None:
+        """Add an entry that a synthesis has placed; of a hard link its first path tells the place."""
+        kind = entry_type(entry)
+        if kind is EntryType.HARDLINK:
+            *_, device, inode = STAT.unpack(entry.stat)
+            first = self._groups[(device, inode)].entry
+            entry = msgspec.structs.replace(entry, archive=0, frame=first.frame, offset=first.offset)
+        elif kind is EntryType.FILE:
+            self._stored_bytes += data_size(entry)
+        self._register(entry)
+        self._add(entry)
 
     def _write_member(self, seen: Seen, before: IndexEntry | None) -> None:
         """Store what is at the path now. Raises NotRead with the reason why it is left out."""

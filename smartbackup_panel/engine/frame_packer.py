@@ -8,27 +8,40 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.thread import ThreadPoolExecutor
+from typing import NamedTuple
 
 from smartbackup_panel.core.tree import Codec
 from smartbackup_panel.engine.codecs import Part, get_codec, is_compressible
 from smartbackup_panel.engine.layout import LARGE_FRAME_BYTES, PACK_BYTES
 
 Emit = Callable[[bytes, int, bytes], None]
+EmitCopy = Callable[[int, int], None]
 _JUDGED_FROM_BYTES = 2 * 1024
 """Smaller files go into whatever frame is under way: judging them costs more than it saves."""
 
 
-class FramePacker:
-    """Collects plain bytes into frames. `emit` gets (packed, plain size, sha256 of packed) in order, on this thread."""
+class _Copied(NamedTuple):
+    """A frame of an earlier archive in the line of frames."""
 
-    def __init__(self, codec: Codec, level: int, threads: int, emit: Emit) -> None:
+    archive: int
+    frame: int
+
+
+class FramePacker:
+    """Collects plain bytes into frames. `emit` gets (packed, plain size, sha256 of packed) in order, on this thread.
+
+    `emit_copy` gets (archive, frame) in the same order where an earlier archive's frame is taken over.
+    """
+
+    def __init__(self, codec: Codec, level: int, threads: int, emit: Emit, emit_copy: EmitCopy | None = None) -> None:
         self._codec = get_codec(codec)
         self._level = level
         self._emit = emit
+        self._emit_copy = emit_copy
         count = threads or len(os.sched_getaffinity(0))
         self._pool = ThreadPoolExecutor(count)
         self._limit = 2 * count + 1
-        self._running: deque[tuple[Future[tuple[bytes, bytes]], int]] = deque()
+        self._running: deque[tuple[Future[tuple[bytes, bytes]], int] | _Copied] = deque()
         self._waiting: list[Part] = []
         self._waiting_bytes = 0
         self._is_stored = False
@@ -83,6 +96,15 @@ class FramePacker:
         if self._waiting_bytes >= LARGE_FRAME_BYTES:
             self.end_frame()
 
+    def copy(self, archive: int, frame: int, count: int) -> int:
+        """Take over frames of an earlier archive as they are; return the number of the first here."""
+        self.end_frame()
+        first = self._next_frame
+        self._running += [_Copied(archive, number) for number in range(frame, frame + count)]
+        self._next_frame += count
+        self._hand_on()
+        return first
+
     def end_frame(self) -> None:
         """Hand what is waiting to the threads as one frame."""
         if self._waiting:
@@ -91,7 +113,11 @@ class FramePacker:
             self._waiting, self._waiting_bytes = [], 0
             self._next_frame += 1
         self._is_stored = False
-        while len(self._running) > self._limit:
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Hand on copies that are first in line, and packed frames when too many are under way."""
+        while self._running and (len(self._running) > self._limit or isinstance(self._running[0], _Copied)):
             self._emit_first()
 
     def drain(self) -> None:
@@ -106,7 +132,12 @@ class FramePacker:
         self._next_frame = frame
 
     def _emit_first(self) -> None:
-        future, plain_bytes = self._running.popleft()
+        first = self._running.popleft()
+        if isinstance(first, _Copied):
+            assert self._emit_copy is not None, "who copies frames says where to"
+            self._emit_copy(first.archive, first.frame)
+            return
+        future, plain_bytes = first
         packed, sha256 = future.result()
         self._emit(packed, plain_bytes, sha256)
 

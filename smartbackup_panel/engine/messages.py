@@ -150,6 +150,13 @@ class Frame(msgspec.Struct, tag=True, frozen=True):
     sha256: bytes
 
 
+class CopyFrame(msgspec.Struct, tag=True, frozen=True):
+    """Take over a frame of one of the earlier point's archives, by its number in the table, as it is."""
+
+    archive: int
+    frame: int
+
+
 class Mark(msgspec.Struct, tag=True, frozen=True):
     """A place that a later Rollback may return to."""
 
@@ -181,7 +188,7 @@ class Failed(msgspec.Struct, tag=True, frozen=True):
     hint: str
 
 
-Event = Advanced | Frame | Mark | Rollback | Block | Done | Failed
+Event = Advanced | Frame | CopyFrame | Mark | Rollback | Block | Done | Failed
 
 # msgspec accepts a union of structures where mypy wants a class, hence Any.
 _requests: Any = Request

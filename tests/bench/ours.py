@@ -69,7 +69,8 @@ def _write(store: _Store, chosen: argparse.Namespace) -> dict[str, object]:
     with Agent.start(str(store.site)) as agent:
         sink = ArchiveSink.create(store.fd, name, codec=codec, key=KEY)
         scanned = agent.scan(ScanOptions(), earlier)
-        summary = agent.write(sink, WriteOptions(kind, os.urandom(16), moment, codec, chosen.level), earlier)
+        options = WriteOptions(kind, os.urandom(16), moment, codec, chosen.level, is_synthetic=bool(chosen.synthetic))
+        summary = agent.write(sink, options, earlier)
         if chosen.verify:
             began = time.monotonic()
             with ArchiveSet(ArchiveFile(sink.open_for_reading(), name, KEY), store.fd, KEY) as written:
@@ -117,6 +118,7 @@ def main() -> None:
     parser.add_argument("--codec", default="gzip")
     parser.add_argument("--level", type=int, default=6)
     parser.add_argument("--verify", type=int, default=0)
+    parser.add_argument("--synthetic", type=int, default=0)
     parser.add_argument("--path", default="")
     chosen = parser.parse_args()
     chosen.folder.mkdir(mode=0o700, exist_ok=True)

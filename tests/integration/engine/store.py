@@ -67,6 +67,7 @@ class Store:
         level: int = 6,
         scan: ScanOptions | None = None,
         read_again: bool = False,
+        is_synthetic: bool = False,
         on_progress: OnProgress | None = None,
     ) -> ArchiveSummary:
         """Write, read back and publish a point; `earlier` is the number of the point it builds on."""
@@ -75,7 +76,9 @@ class Store:
         try:
             with self.agent() as agent:
                 self.scanned = agent.scan(scan or ScanOptions(), base, on_progress)
-                options = WriteOptions(kind, os.urandom(16), START, codec, level, read_again=read_again)
+                options = WriteOptions(
+                    kind, os.urandom(16), START, codec, level, read_again=read_again, is_synthetic=is_synthetic
+                )
                 summary = agent.write(sink, options, base, on_progress)
                 self.verify_unpublished(agent, sink)
             sink.publish()

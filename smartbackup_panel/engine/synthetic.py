@@ -1,0 +1,172 @@
+"""Full archives out of earlier ones: frames whose members are all still the same are copied, the rest is packed again.
+
+What a frame of the chain's first archive holds is told by arithmetic alone: its members follow one another in path order,
+every header has a size that follows from its entry, and together they have to fill the frame to the last byte.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from smartbackup_panel.core.tree import Codec
+from smartbackup_panel.engine.archive_file import ArchiveFile
+from smartbackup_panel.engine.archive_reader import ArchiveSet
+from smartbackup_panel.engine.entries import STAT, IndexEntry, data_size, sort_key
+from smartbackup_panel.engine.frame_packer import FramePacker
+from smartbackup_panel.engine.layout import PACK_BYTES
+from smartbackup_panel.engine.tar_headers import header_bytes, padding, tar_headers
+
+TakeEntry = Callable[[IndexEntry], None]
+
+
+class _Waiting(NamedTuple):
+    """An entry whose header lies in the first archive, and how long that is."""
+
+    entry: IndexEntry
+    header: int
+
+
+class Synthesis:
+    """Takes the entries of an earlier point that are still true, in path order, into a full archive being packed.
+
+    `take` gets each entry with its new place, in the same order; `flush` has to be called before anything else is packed.
+    """
+
+    def __init__(self, point: ArchiveSet, packer: FramePacker, codec: Codec, take: TakeEntry) -> None:
+        self._point = point
+        self._packer = packer
+        self._take = take
+        self._first = point.file(0)
+        self._may_copy = self._first.footer.codec is codec
+        self._originals = iter(_own_list(self._first))
+        self._original: IndexEntry | None = next(self._originals, None)
+        self._waiting: list[_Waiting] = []
+        self._frame: int | None = None
+        self._filled = 0
+
+    def offer(self, entry: IndexEntry) -> None:
+        """Take the next entry of the earlier point."""
+        if not self._may_copy or not self._is_original(entry):
+            self.flush()
+            self._pack(entry)
+            return
+        waiting = _Waiting(entry, header_bytes(entry))
+        if not _has_content(entry):
+            self._waiting.append(waiting)
+            self._fill(waiting.header)
+        elif data_size(entry) > PACK_BYTES or entry.segments is not None:
+            self._offer_large(waiting)
+        else:
+            self._offer_small(waiting)
+
+    def _is_original(self, entry: IndexEntry) -> bool:
+        """Whether the first archive holds exactly this entry's header and content."""
+        if entry.member or entry.archive:
+            return False
+        mode, _, _, nlink, *_ = STAT.unpack(entry.stat)
+        if stat.S_ISREG(mode) and nlink > 1:
+            return False
+        key = sort_key(entry.path)
+        while self._original is not None and sort_key(self._original.path) < key:
+            self._original = next(self._originals, None)
+        return self._original == entry
+
+    def _offer_small(self, waiting: _Waiting) -> None:
+        entry = waiting.entry
+        if self._frame is not None and (entry.frame, entry.offset) != (self._frame, self._filled + waiting.header):
+            self.flush()
+        self._waiting.append(waiting)
+        if self._frame is None and not self._begin_frame(entry):
+            self.flush()
+            return
+        size = data_size(entry)
+        self._filled = entry.offset
+        self._fill(size + -size % 512)
+
+    def _begin_frame(self, entry: IndexEntry) -> bool:
+        """Find the waiting entries that lie before `entry` in its frame; what came before them is packed again."""
+        missing, place = entry.offset, len(self._waiting)
+        while missing > 0 and place > 0:
+            place -= 1
+            missing -= self._waiting[place].header
+        if missing:
+            return False
+        earlier, self._waiting = self._waiting[:place], self._waiting[place:]
+        for waiting in earlier:
+            self._pack(waiting.entry)
+        self._frame = entry.frame
+        return True
+
+    def _fill(self, size_bytes: int) -> None:
+        """Count bytes of the frame under way; copy it when it is complete."""
+        if self._frame is None:
+            return
+        self._filled += size_bytes
+        whole = self._first.frame_record(self._frame).plain_bytes
+        if self._filled == whole:
+            self._copy(self._frame, 1)
+        elif self._filled > whole:
+            self.flush()
+
+    def _offer_large(self, waiting: _Waiting) -> None:
+        """Copy a large file's own frames."""
+        entry = waiting.entry
+        self.flush()
+        size = data_size(entry)
+        missing, frame = waiting.header + size + -size % 512, entry.frame
+        while missing > 0 and frame < self._first.footer.frame_count:
+            missing -= self._first.frame_record(frame).plain_bytes
+            frame += 1
+        if missing or entry.offset != waiting.header:
+            self._pack(entry)
+            return
+        self._waiting.append(waiting)
+        self._copy(entry.frame, frame - entry.frame)
+
+    def _copy(self, frame: int, count: int) -> None:
+        new_frame = self._packer.copy(0, frame, count)
+        for waiting in self._waiting:
+            entry = waiting.entry
+            self._take(msgspec.structs.replace(entry, frame=new_frame) if _has_content(entry) else entry)
+        self._waiting, self._frame, self._filled = [], None, 0
+
+    def flush(self) -> None:
+        """Pack what is waiting for the rest of its frame."""
+        waiting, self._waiting = self._waiting, []
+        self._frame, self._filled = None, 0
+        for row in waiting:
+            self._pack(row.entry)
+
+    def _pack(self, entry: IndexEntry) -> None:
+        """Write a member anew, its content out of the earlier archives."""
+        moved = msgspec.structs.replace(entry, archive=0, member=0)
+        header = tar_headers(entry)
+        if not _has_content(entry):
+            self._packer.add_plain(header)
+            self._take(moved)
+            return
+        size = data_size(entry)
+        pieces = self._point.data(entry)
+        if size > PACK_BYTES or entry.segments is not None:
+            frame, offset = self._packer.begin_large(header)
+            for piece in pieces:
+                self._packer.add_large(piece)
+            self._packer.add_large(padding(size))
+            self._packer.end_frame()
+        else:
+            frame, offset = self._packer.add_small(header, b"".join(pieces), padding(size))
+        self._take(msgspec.structs.replace(moved, frame=frame, offset=offset))
+
+
+def _has_content(entry: IndexEntry) -> bool:
+    return stat.S_ISREG(int.from_bytes(entry.stat[:4], "little")) and not entry.link
+
+
+def _own_list(file: ArchiveFile) -> Iterator[IndexEntry]:
+    """Yield what a full archive lists."""
+    for number in range(len(file.directory)):
+        yield from file.read_block(number)
