@@ -155,6 +155,11 @@ class _Table:
     compression: object = _setting("gzip:6", _compression, "gzip or zstd, with a level after a colon.")
     concurrency: object = _setting("4", _count(1, 64), "Jobs that run at once.")
     full_every_days: object = _setting("7", _count(1, 366), "Days after which a point is a full one again.")
+    rehash_days: object = _setting(
+        "30",
+        _count(0, 3650),
+        "Days after which all content is read and hashed again, also what looks unchanged; 0: never.",
+    )
     grace_days: object = _setting("30", _count(1, 3650), "Days that the points of a deleted domain are kept.")
     undo_days: object = _setting("7", _count(1, 90), "Days that a restore can be undone.")
     keep_last: object = _setting("7", _count(0, 10_000), "Restore points of a domain that stay: the last ones.")
@@ -219,6 +224,7 @@ class Settings:
     compression: str
     concurrency: int
     full_every_days: int
+    rehash_days: int
     grace_days: int
     undo_days: int
     keep_last: int

@@ -65,7 +65,7 @@ def points(session: Session, domain: str) -> None:
             point.kind,
             size(point.archive_bytes),
             point.file_count,
-            f"{point.added}, {point.changed}, {point.deleted}",
+            "unchanged" if point.unchanged else f"{point.added}, {point.changed}, {point.deleted}",
             f"{point.state}, {point.verified}" + (", pinned" if point.pinned else ""),
         )
         for point in found
@@ -189,12 +189,18 @@ def _tell_point(result: dict[str, Any]) -> None:
         ("type", result["type"]),
         ("archive", result["archive"] or "-"),
         ("size", f"{size(result['archive_bytes'])} of {size(result['original_bytes'])}"),
-        ("files", f"{result['file_count']} ({result['changed']} new or changed, {result['deleted']} deleted)"),
+        ("files", f"{result['file_count']} ({_changes(result)})"),
         ("databases", ", ".join(row["database"] for row in result["databases"]) or "-"),
         ("verified", result["verified"]),
         ("seconds", result["seconds"]),
     ]
     show_facts([*facts, *(("warning", warning) for warning in result["warnings"])])
+
+
+def _changes(result: dict[str, Any]) -> str:
+    if result["unchanged"]:
+        return "unchanged since the point before"
+    return f"{result['changed']} new or changed, {result['deleted']} deleted"
 
 
 def _row(point: Point) -> dict[str, Any]:
@@ -208,6 +214,8 @@ def _row(point: Point) -> dict[str, Any]:
         "file_count": point.file_count,
         "changed": point.added + point.changed,
         "deleted": point.deleted,
+        "unchanged": point.unchanged,
+        "synthetic": point.synthetic,
         "databases": [dump.database for dump in point.databases],
         "verified": point.verified,
         "state": point.state,

@@ -149,6 +149,8 @@ class DumpFile:
 class Point:
     """A moment that a domain can go back to.
 
+    `unchanged`: nothing differs from the point it builds on. `synthetic`: a full point that took over content from earlier
+    ones. `read_whole`: every file was read and hashed for it, also what looked unchanged.
     `damage` says in a sentence what is wrong with a damaged point, `verified_at` when all of its bytes were last read.
     """
 
@@ -176,6 +178,9 @@ class Point:
     database_only: bool = False
     pinned: bool = False
     verified_at: datetime | None = None
+    unchanged: bool = False
+    synthetic: bool = False
+    read_whole: bool = False
     damage: str = ""
     damaged_at: datetime | None = None
 

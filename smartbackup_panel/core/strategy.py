@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from smartbackup_panel.core.model import Analysis, Point, PointKind, PointState, Strategy
@@ -47,23 +47,51 @@ def choose_strategy(analysis: Analysis) -> Choice:
 
 @dataclass(frozen=True, slots=True)
 class NextPoint:
-    """What the next point is, why, and the point that it builds on."""
+    """What the next point is, why, and the point that it builds on.
+
+    `source` is the point that a synthetic full one takes over content from. `reads_whole`: what looks unchanged is read and
+    hashed too, and what the point builds on is read back.
+    """
 
     kind: PointKind
     reason: str
     parent: Point | None
+    source: Point | None = None
+    reads_whole: bool = False
 
 
 def choose_point(
-    asked: PointKind | None, strategy: Strategy, points: list[Point], now: datetime, full_every_days: int
+    asked: PointKind | None,
+    strategy: Strategy,
+    points: list[Point],
+    now: datetime,
+    full_every_days: int,
+    rehash_days: int,
 ) -> NextPoint:
     """Return what to make now, given the domain's points (newest first).
 
-    A full point is made whatever was asked where there is nothing sound to build on (docs/security.md, rule 19).
+    A full point is made whatever was asked where there is nothing sound to build on (docs/security.md, rule 19). One that
+    is due by itself takes over from the last point what looks unchanged, and every `rehash_days` (0: never) all content is
+    read and hashed, whatever it looks like (rule 20).
     """
     chain = _sound_chain(points)
     if not chain:
-        return NextPoint(PointKind.FULL, "there is no sound point to build on", None)
+        return NextPoint(PointKind.FULL, "there is no sound point to build on", None, reads_whole=True)
+    chosen = _choose_kind(asked, strategy, chain, now, full_every_days)
+    if rehash_days and not any(
+        point.read_whole and now - point.created_at < timedelta(days=rehash_days) for point in points
+    ):
+        reason = f"{chosen.reason}; all content is read again, as every {rehash_days} days"
+        return replace(chosen, reason=reason, reads_whole=True)
+    if chosen.kind is PointKind.FULL:
+        return replace(chosen, reads_whole=True) if asked else replace(chosen, source=chain[0])
+    return chosen
+
+
+def _choose_kind(
+    asked: PointKind | None, strategy: Strategy, chain: list[Point], now: datetime, full_every_days: int
+) -> NextPoint:
+    """Return the kind of the next point on a sound chain, newest first."""
     last, base = chain[0], chain[-1]
     if asked is PointKind.FULL or (asked is None and strategy is Strategy.FULL):
         return NextPoint(PointKind.FULL, "asked for" if asked else "the strategy is full points", None)

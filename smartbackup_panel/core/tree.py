@@ -197,6 +197,7 @@ class ArchiveSummary:
     """A written archive. `original_bytes` counts the content of all files of the point, `stored_bytes` what was read
     and stored by this archive; `file_count` counts files and hard links. `changes.changed` holds only what really
     differs (content, type, mode, owner or time); `unstable` are files that changed during each of four reads.
+    `silent` are files whose content differs from the earlier point's although no fact of them does.
     `is_unchanged`: nothing differs from the point it builds on, whose list of paths it shares.
     """
 
@@ -213,6 +214,7 @@ class ArchiveSummary:
     changes: Changes
     skipped: SkippedList
     unstable: NameList
+    silent: NameList
     is_unchanged: bool
     seconds: float
 

@@ -196,6 +196,7 @@ class Agent:
             changes=written.changes,
             skipped=written.skipped,
             unstable=written.unstable,
+            silent=written.silent,
             is_unchanged=sink.is_without_list,
             seconds=time.monotonic() - started,
         )

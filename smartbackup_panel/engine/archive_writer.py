@@ -69,6 +69,7 @@ class Written(msgspec.Struct, frozen=True):
     changes: Changes
     skipped: SkippedList
     unstable: NameList
+    silent: NameList
     is_unchanged: bool = False
 
 
@@ -111,6 +112,7 @@ class PointWriter:
         self._changes = ChangesCollector()
         self._skipped = SkippedCollector()
         self._unstable = NameCollector()
+        self._silent = NameCollector()
         self._groups: dict[Identity, _Group] = {}
         self._is_unchanged = options.kind is not PointKind.FULL
         self._entry_count = self._file_count = self._original_bytes = self._stored_bytes = 0
@@ -141,6 +143,7 @@ class PointWriter:
             changes=self._changes.result(),
             skipped=self._skipped.result(),
             unstable=self._unstable.result(),
+            silent=self._silent.result(),
             is_unchanged=self._is_unchanged,
         )
 
@@ -337,6 +340,13 @@ class PointWriter:
             self._changes.note_changed(entry.path, entry.stat)
         if entry.flags & UNSTABLE:
             self._unstable.add(entry.path)
+        elif before is not None and self._is_silent(entry, before):
+            self._silent.add(entry.path)
+
+    def _is_silent(self, entry: IndexEntry, before: IndexEntry) -> bool:
+        """Whether a file has other content while every fact says that nobody changed it."""
+        is_same = entry.stat == before.stat and is_settled(before, self._young_from_ns)
+        return is_same and bool(before.sha256) and entry.sha256 != before.sha256
 
     def _add(self, entry: IndexEntry) -> None:
         self._index.add(entry)
@@ -374,6 +384,7 @@ def write_unchanged(options: WriteOptions, events: ArchiveEvents, earlier: Archi
         changes=Changes(),
         skipped=counts.skipped.result(),
         unstable=NameList(),
+        silent=NameList(),
         is_unchanged=True,
     )
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from smartbackup_panel.adapters.db import points, schedules
 from smartbackup_panel.core.damage import broken_points
-from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveMissing, ArchiveRefused
+from smartbackup_panel.core.errors import SmartBackupError
 from smartbackup_panel.core.model import (
     Domain,
     Point,
@@ -18,18 +18,21 @@ from smartbackup_panel.core.model import (
     Verified,
 )
 from smartbackup_panel.core.strategy import NextPoint, choose_point
-from smartbackup_panel.core.tree import ArchiveSummary, ScanSummary, WriteOptions
+from smartbackup_panel.core.tree import ArchiveSummary, NameList, ScanSummary, WriteOptions
 from smartbackup_panel.engine.agent import Agent
 from smartbackup_panel.engine.archive_reader import ArchiveSet
 from smartbackup_panel.engine.archive_sink import ArchiveSink
 from smartbackup_panel.services import sidecars, store
 from smartbackup_panel.services.analysis import conclude, on_step
+from smartbackup_panel.services.chain_check import is_chain_sound
 from smartbackup_panel.services.dumping import Dumps, dump_databases
 from smartbackup_panel.services.jobs import JobContext, Outcome
 from smartbackup_panel.services.tenants import scan_options, start_agent
-from smartbackup_panel.services.verification import find_cut_chains, record_findings
+from smartbackup_panel.services.verification import DAMAGE, find_cut_chains, record_findings
 
 LISTED_SKIPPED = 200
+NAMED_SILENT = 5
+AFTER_DAMAGE = NextPoint(PointKind.FULL, "the point to build on is damaged", None, reads_whole=True)
 
 
 @dataclass
@@ -96,17 +99,47 @@ def _write_files(work: Work, agent: Agent) -> None:
         summary = agent.scan(scan_options(work.domain), base, on_step(work.context, "reading the site"))
         concluded = conclude(installation, work.domain, summary, work.found, time.monotonic() - began)
         work.chosen = _plan_point(work, concluded.schedule.strategy)
+        base = _proved(work, agent, base)
         if base is not None and work.chosen.parent is not None and work.chosen.parent.archive != base.name:
             base.close()
             base = _open_parent(work, work.chosen)
             agent.compare(base)
         if base is None and work.chosen.parent is not None:
-            work.chosen = NextPoint(PointKind.FULL, "the point to build on is damaged", None)
+            work.chosen = AFTER_DAMAGE
         work.phases["scan"] = time.monotonic() - began
         _write_archive(work, agent, base, summary)
+    except DAMAGE as error:
+        if base is None:
+            raise
+        _write_alone(work, error)
     finally:
         if base is not None:
             base.close()
+
+
+def _proved(work: Work, agent: Agent, base: ArchiveSet | None) -> ArchiveSet | None:
+    """Return the point to build on, read back with its whole chain where all content is due to be read; None if damaged."""
+    parent = work.chosen.parent if work.chosen is not None and work.chosen.reads_whole else None
+    if base is None or parent is None:
+        return base
+    if is_chain_sound(work.context, work.domain, agent, work.folder_fd, parent):
+        return base
+    base.close()
+    return None
+
+
+def _write_alone(work: Work, error: SmartBackupError) -> None:
+    """Write a full point that takes nothing from earlier ones, after damage was met in them; say which are damaged."""
+    work.context.say(f"{error.message} A full point is made instead.", "warning")
+    if work.sink is not None:
+        work.sink.discard()
+    work.chosen = AFTER_DAMAGE
+    with start_agent(work.context.installation, work.domain) as agent:
+        last = _last_with_files(work)
+        if last is not None:
+            is_chain_sound(work.context, work.domain, agent, work.folder_fd, last)
+        summary = agent.scan(scan_options(work.domain), None, on_step(work.context, "reading the site"))
+        _write_archive(work, agent, None, summary)
 
 
 def _plan_point(work: Work, strategy: Strategy) -> NextPoint:
@@ -115,18 +148,19 @@ def _plan_point(work: Work, strategy: Strategy) -> NextPoint:
     installation = work.context.installation
     with installation.state.read() as tx:
         earlier = points.list_points(tx, work.domain.id)
-    return choose_point(kind, strategy, earlier, work.moment, installation.settings.full_every_days)
+    settings = installation.settings
+    return choose_point(kind, strategy, earlier, work.moment, settings.full_every_days, settings.rehash_days)
 
 
 def _open_parent(work: Work, planned: NextPoint) -> ArchiveSet | None:
     """Return the archives of the point to build on or to count against; None where it is damaged or there is none."""
-    parent = planned.parent or _last_with_files(work)
+    parent = planned.parent or planned.source or _last_with_files(work)
     if parent is None or parent.archive is None:
         return None
     try:
         opened = store.open_point(work.context.installation, work.folder_fd, parent.archive)
         opened.open_all()
-    except (ArchiveDamaged, ArchiveMissing, ArchiveRefused) as error:
+    except DAMAGE as error:
         work.context.say(f"{error.message} A full point is made instead.", "warning")
         _mark_cut_chains(work, parent, error.message)
         return None
@@ -160,7 +194,15 @@ def _write_archive(work: Work, agent: Agent, base: ArchiveSet | None, summary: S
     work.sink = ArchiveSink.create(
         work.folder_fd, name, codec=codec, key=installation.signing_key, byte_limit=work.limit_bytes
     )
-    options = WriteOptions(kind, bytes.fromhex(work.context.job.id), work.moment, codec, level)
+    options = WriteOptions(
+        kind,
+        bytes.fromhex(work.context.job.id),
+        work.moment,
+        codec,
+        level,
+        read_again=work.chosen.reads_whole,
+        is_synthetic=work.chosen.source is not None and base is not None,
+    )
     work.summary = agent.write(work.sink, options, base, on_step(work.context, "writing"))
     work.phases["write"] = time.monotonic() - began
     began = time.monotonic()
@@ -200,6 +242,8 @@ def _point(work: Work, parent: Point | None, seconds: float) -> Point:
     skipped = summary.skipped if summary else None
     if summary and summary.unstable.count:
         warnings.append(f"{summary.unstable.count} files changed while they were read; their content may be mixed.")
+    if summary and summary.silent.count:
+        warnings.append(_silent_warning(summary.silent))
     if skipped and skipped.loss_count:
         warnings.append(f"{skipped.loss_count} paths could not be read and are not in this point.")
         is_partial = True
@@ -230,6 +274,17 @@ def _point(work: Work, parent: Point | None, seconds: float) -> Point:
         warnings=tuple(warnings),
         seconds=round(seconds, 3),
         database_only=sink is None,
+        unchanged=bool(summary and summary.is_unchanged),
+        synthetic=bool(summary and work.chosen and work.chosen.source),
+        read_whole=bool(summary and work.chosen and work.chosen.reads_whole),
+    )
+
+
+def _silent_warning(silent: NameList) -> str:
+    named = ", ".join(name.decode("utf-8", "backslashreplace") for name in silent.names[:NAMED_SILENT])
+    return (
+        f"{silent.count} files have other content than in the earlier points although nothing says that they were changed: "
+        f"{named}{'…' if silent.count > NAMED_SILENT else ''}. A disk may be failing; the earlier points have what they were."
     )
 
 
@@ -245,6 +300,8 @@ def _outcome(work: Work, point: Point) -> Outcome:
         "changed": point.added + point.changed,
         "added": point.added,
         "deleted": point.deleted,
+        "unchanged": point.unchanged,
+        "synthetic": point.synthetic,
         "databases": [
             {
                 "database": dump.database,

@@ -119,6 +119,8 @@ class Words:
         """Return what a point holds that the one before did not: "12 new, 31 changed, 4 gone"."""
         if point.database_only:
             return "database only"
+        if point.unchanged:
+            return "nothing changed"
         if point.parent_id is None:
             return f"everything: {filters.count(point.file_count, 'file')}"
         told = [

@@ -146,6 +146,9 @@ def _point(row: Row[tuple[object, ...]]) -> Point:
         database_only=row.database_only,
         pinned=row.pinned,
         verified_at=row.verified_at,
+        unchanged=row.unchanged,
+        synthetic=row.synthetic,
+        read_whole=row.read_whole,
         damage=row.damage or "",
         damaged_at=row.damaged_at,
     )

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
     text,
 )
 
@@ -105,6 +106,9 @@ points = Table(
     Column("database_only", Boolean, nullable=False),
     Column("pinned", Boolean, nullable=False),
     Column("verified_at", UtcTime),
+    Column("unchanged", Boolean, nullable=False, server_default=false()),
+    Column("synthetic", Boolean, nullable=False, server_default=false()),
+    Column("read_whole", Boolean, nullable=False, server_default=false()),
     Column("damage", Text),
     Column("damaged_at", UtcTime),
     Index("ix_points_domain", "domain_id", "created_at"),
