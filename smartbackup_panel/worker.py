@@ -17,6 +17,7 @@ from smartbackup_panel.core.ports import JobEngine, PanelEvent
 from smartbackup_panel.services import events, pacing, scheduling, upkeep
 from smartbackup_panel.services.coverage import cover_new_domains
 from smartbackup_panel.services.domains import reconcile
+from smartbackup_panel.services.tenants import keep_agent_ready
 
 TICK_SECONDS = 0.5
 EXPECTED_EVERY_SECONDS = 1.0
@@ -58,6 +59,7 @@ class Worker:
                     runner.run(job_id)
 
             engine.start(run_job)
+            keep_agent_ready()
             log.info("worker started", extra={"pid": os.getpid()})
             self._hand_over(engine, interrupted=True)
             while not self._stop.is_set():

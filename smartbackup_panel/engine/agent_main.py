@@ -22,7 +22,10 @@ from smartbackup_panel.engine.messages import Done, Failed, Request, Stop, decod
 def main() -> int:
     """Serve one worker; return the exit code."""
     channel = Channel(socket.socket(fileno=int(sys.argv[1])))
-    hello, (spool_fd, *steward_fds) = channel.receive(decode_hello)
+    try:
+        hello, (spool_fd, *steward_fds) = channel.receive(decode_hello)
+    except ChannelClosed:  # a spare that was never needed
+        return 0
     jail.enter(hello.tenant, hello.purpose, hello.parent_pid)
     givers = [Giver(Channel(socket.socket(fileno=fd))) for fd in steward_fds]
     requests = AgentRequests(hello, spool_fd, channel, givers[0] if givers else None)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -13,10 +11,9 @@ from contextlib import suppress
 from smartbackup_panel.core.errors import AgentFailed, SmartBackupError, all_errors
 from smartbackup_panel.engine import steward
 from smartbackup_panel.engine.channel import Channel, ChannelClosed, close_all
+from smartbackup_panel.engine.children import start_child, take_agent
 from smartbackup_panel.engine.messages import Done, Event, Failed, Hello, Request, Stop, decode_event
 
-_MODULE = "smartbackup_panel.engine.agent_main"
-_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 _LAST_WORDS_BYTES = 2_000
 _GOODBYE_SECONDS = 5.0
 
@@ -31,33 +28,16 @@ class AgentProcess:
         self._ends_at = time.monotonic() + time_limit_seconds
         self._time_limit_seconds = time_limit_seconds
         self._stall_limit_seconds = stall_limit_seconds
-        self._last_words_fd = os.memfd_create("agent-stderr", os.MFD_CLOEXEC)
+        self._child, end, self._last_words_fd = take_agent()
+        self._channel = Channel(end)
         self._steward: subprocess.Popen[bytes] | None = None
-        self._child, mine = self._start(_MODULE)
-        self._channel = Channel(mine)
         if not with_steward or hello.tenant is None:
             self._send(hello, [spool_fd])
             return
-        self._steward, to_steward = self._start(steward.MODULE)
+        self._steward, to_steward, _ = start_child(steward.MODULE, self._last_words_fd)
         with to_steward:
             steward.greet(Channel(to_steward), hello.tenant)
             self._send(hello, [spool_fd, to_steward.fileno()])
-
-    def _start(self, module: str) -> tuple[subprocess.Popen[bytes], socket.socket]:
-        """Start a child and return it with the socket to it."""
-        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        with theirs:
-            child = subprocess.Popen(
-                [sys.executable, "-I", "-X", "utf8", "-m", module, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._last_words_fd,
-                pass_fds=[theirs.fileno()],
-                cwd="/",
-                env=_ENVIRONMENT,
-                start_new_session=True,
-            )
-        return child, mine
 
     @property
     def pid(self) -> int:

@@ -15,6 +15,8 @@ from smartbackup_panel.engine.fsafe import is_safe_path
 STAT = struct.Struct("<IIIIqqqQQ")
 """mode, uid, gid, nlink, size, mtime_ns, ctime_ns, device, inode: compared as one string of 56 bytes."""
 
+_pack = STAT.pack
+
 UNSTABLE = 1
 """Flag: the file changed during each attempt to read it."""
 
@@ -66,13 +68,29 @@ class Stat(msgspec.Struct, frozen=True, gc=False):
 
 def pack_stat(found: stat_result) -> bytes:
     """Return the 56 bytes of a stat result. A folder's own size and count of links say nothing and are 0."""
-    is_folder = stat.S_ISDIR(found.st_mode)
-    return STAT.pack(
+    if not stat.S_ISDIR(found.st_mode):
+        return pack_file(found)
+    return _pack(
         found.st_mode,
         found.st_uid,
         found.st_gid,
-        0 if is_folder else found.st_nlink,
-        0 if is_folder else found.st_size,
+        0,
+        0,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+        found.st_dev,
+        found.st_ino,
+    )
+
+
+def pack_file(found: stat_result) -> bytes:
+    """Return the 56 bytes of the stat result of anything but a folder."""
+    return _pack(
+        found.st_mode,
+        found.st_uid,
+        found.st_gid,
+        found.st_nlink,
+        found.st_size,
         found.st_mtime_ns,
         found.st_ctime_ns,
         found.st_dev,

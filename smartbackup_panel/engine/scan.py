@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
 from smartbackup_panel.core.errors import ScanFailed
 from smartbackup_panel.core.tree import Changes, ScanSummary, SkipReason
-from smartbackup_panel.engine.entries import STAT, pack_stat
+from smartbackup_panel.engine.entries import STAT, pack_file, pack_stat
 from smartbackup_panel.engine.exclusions import IsExcluded
 from smartbackup_panel.engine.fsafe import MAX_DEPTH, open_beneath
 from smartbackup_panel.engine.lists import SkippedCollector
@@ -19,6 +19,7 @@ from smartbackup_panel.engine.spool import Seen, Spool
 OWN_PREFIX = b".smartbackup-"
 _DAY_NS = 86_400 * 1_000_000_000
 _PROGRESS_EVERY = 2_000
+_TYPE = 0o170000
 _SPECIAL = {
     stat.S_IFIFO: SkipReason.FIFO,
     stat.S_IFSOCK: SkipReason.SOCKET,
@@ -75,31 +76,57 @@ def walk(root_fd: int, rules: ScanRules, links: LinkCounts) -> Iterator[Seen]:
     try:
         while stack:
             folder = stack[-1]
-            if not folder.names:
-                os.close(stack.pop().fd)
-                continue
-            name = folder.names.pop()
-            path = folder.prefix + name
-            try:
-                found = os.stat(name, dir_fd=folder.fd, follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                yield _skipped(path, bytes(56), SkipReason.UNREADABLE, error.strerror or "")
-                continue
-            seen = _look(path, name, found, folder.fd, root.st_dev, rules, links)
-            if not stat.S_ISDIR(found.st_mode) or seen.reason:
-                yield seen
-                continue
-            below = _enter(folder.fd, name, path, len(stack))
-            if isinstance(below, _Folder):
+            below = yield from _walk_folder(folder, root.st_dev, rules, links, len(stack))
+            if below is not None:
                 stack.append(below)
-                yield seen
-            elif below is not None:
-                yield _skipped(path, seen.stat, *below)
+            else:
+                os.close(stack.pop().fd)
     finally:
         for folder in stack:
             os.close(folder.fd)
+
+
+def _walk_folder(
+    folder: _Folder, device: int, rules: ScanRules, links: LinkCounts, depth: int
+) -> Generator[Seen, None, _Folder | None]:
+    """Yield what is left of a folder up to its next folder, and return that one; None at the end.
+
+    Nearly everything is a plain file of the tenant's; for those the checks of `_look` are done here, in fewer steps.
+    """
+    fd, prefix, names = folder.fd, folder.prefix, folder.names
+    allowed, is_plain = rules.allowed_uids, rules.is_excluded is None and not rules.nested_roots
+    while names:
+        name = names.pop()
+        try:
+            found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            yield _skipped(prefix + name, bytes(56), SkipReason.UNREADABLE, error.strerror or "")
+            continue
+        mode = found.st_mode
+        if (
+            is_plain
+            and mode & _TYPE == stat.S_IFREG
+            and found.st_nlink == 1
+            and found.st_dev == device
+            and found.st_uid in allowed
+            and not name.startswith(OWN_PREFIX)
+        ):
+            yield Seen(prefix + name, pack_file(found))
+            continue
+        path = prefix + name
+        seen = _look(path, name, found, fd, device, rules, links)
+        if mode & _TYPE != stat.S_IFDIR or seen.reason:
+            yield seen
+            continue
+        below = _enter(fd, name, path, depth)
+        if isinstance(below, _Folder):
+            yield seen
+            return below
+        if below is not None:
+            yield _skipped(path, seen.stat, *below)
+    return None
 
 
 def _open_root(root_fd: int) -> _Folder:
@@ -191,7 +218,7 @@ class ScanCounts:
             self.skipped.add(seen.path, SkipReason(seen.reason), seen.detail)
             return
         mode, _, _, _, size, mtime_ns, ctime_ns, _, _ = STAT.unpack(seen.stat)
-        if stat.S_ISREG(mode):
+        if mode & _TYPE == stat.S_IFREG:
             self.file_count += 1
             self.size_bytes += size
             if mtime_ns > self.newest_mtime_ns:

@@ -10,7 +10,10 @@ from smartbackup_panel.core.errors import MissingDocumentRoot
 from smartbackup_panel.core.model import Domain
 from smartbackup_panel.core.tree import AgentPurpose, ScanOptions, Tenant
 from smartbackup_panel.engine.agent import Agent
+from smartbackup_panel.engine.children import keep_agent_ready
 from smartbackup_panel.services.installation import Installation
+
+__all__ = ["database_server", "keep_agent_ready", "scan_options", "start_agent", "tenant_of"]
 
 
 def start_agent(

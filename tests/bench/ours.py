@@ -22,9 +22,11 @@ from smartbackup_panel.engine.agent import Agent
 from smartbackup_panel.engine.archive_file import ArchiveFile
 from smartbackup_panel.engine.archive_reader import ArchiveSet, read_file
 from smartbackup_panel.engine.archive_sink import ArchiveSink
+from smartbackup_panel.engine.children import keep_agent_ready
 from tests.bench.measure import Sample
 
 KEY = b"the benchmark's own key, 32 bytes"
+_READY_SECONDS = 1.0
 _START = datetime(2026, 11, 1, 3, 0, tzinfo=UTC)
 
 
@@ -119,10 +121,14 @@ def main() -> None:
     parser.add_argument("--level", type=int, default=6)
     parser.add_argument("--verify", type=int, default=0)
     parser.add_argument("--synthetic", type=int, default=0)
+    parser.add_argument("--ready", type=int, default=1, help="an agent waits, as in the worker")
     parser.add_argument("--path", default="")
     chosen = parser.parse_args()
     chosen.folder.mkdir(mode=0o700, exist_ok=True)
     store = _Store(os.open(chosen.folder, os.O_RDONLY | os.O_DIRECTORY), chosen.site)
+    if chosen.ready:
+        keep_agent_ready()
+        time.sleep(_READY_SECONDS)
     began, cpu_began = time.monotonic(), _cpu_seconds()
     done = _ACTIONS[chosen.action](store, chosen)
     seconds = time.monotonic() - began

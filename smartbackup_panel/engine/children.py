@@ -1,0 +1,104 @@
+"""Children of the worker: started by exec, spoken to over one socket, and one of them kept ready before it is needed.
+
+Starting Python and importing what an agent needs takes longer than an increment without changes. A spare has done that
+and waits for its greeting; it knows nothing yet, serves one job like any other, and ends when the worker does.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from typing import NamedTuple
+
+AGENT_MODULE = "smartbackup_panel.engine.agent_main"
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+
+
+class Child(NamedTuple):
+    """A child process, the socket to it, and the unlinked file that holds what it said on its error output."""
+
+    process: subprocess.Popen[bytes]
+    end: socket.socket
+    last_words_fd: int
+
+    def discard(self) -> None:
+        """End a child that was never used."""
+        self.process.kill()
+        self.process.wait()
+        self.end.close()
+        os.close(self.last_words_fd)
+
+
+def start_child(module: str, last_words_fd: int | None = None) -> Child:
+    """Start a module as a child with a fixed environment; without `last_words_fd` it gets a file of its own."""
+    words_fd = os.memfd_create("agent-stderr", os.MFD_CLOEXEC) if last_words_fd is None else last_words_fd
+    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-X", "utf8", "-m", module, str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=words_fd,
+            pass_fds=[theirs.fileno()],
+            cwd="/",
+            env=_ENVIRONMENT,
+            start_new_session=True,
+        )
+    return Child(process, mine, words_fd)
+
+
+class _Spare:
+    """The agent that waits for the next job. Its thread lives as long as the process: the kernel ends a child with it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_wanted = threading.Event()
+        self._child: Child | None = None
+        self._thread: threading.Thread | None = None
+
+    def keep(self) -> None:
+        """Have a spare from now on."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="spare agent", daemon=True)
+                self._thread.start()
+        self._is_wanted.set()
+
+    def take(self) -> Child | None:
+        """Return the spare, at the priority of the calling thread, or None; the next one is started meanwhile."""
+        with self._lock:
+            child, self._child = self._child, None
+        if self._thread is not None:
+            self._is_wanted.set()
+        if child is None:
+            return None
+        if child.process.poll() is not None:
+            child.discard()
+            return None
+        os.setpriority(os.PRIO_PROCESS, child.process.pid, os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return child
+
+    def _serve(self) -> None:
+        while True:
+            self._is_wanted.wait()
+            self._is_wanted.clear()
+            if self._child is None:
+                child = start_child(AGENT_MODULE)
+                with self._lock:
+                    self._child = child
+
+
+_spare = _Spare()
+
+
+def keep_agent_ready() -> None:
+    """Keep one agent ready in this process from now on, for whichever job comes next."""
+    _spare.keep()
+
+
+def take_agent() -> Child:
+    """Return an agent that waits for its greeting: the spare, or a new one."""
+    return _spare.take() or start_child(AGENT_MODULE)
