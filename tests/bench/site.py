@@ -57,8 +57,22 @@ def make_plain_site(folder: Path, file_count: int) -> Size:
 
 def change_one_percent(folder: Path, round_number: int) -> int:
     """Give one file of a hundred another content; return how many. Each round changes other files."""
-    files = [path for path in sorted(_walk(folder)) if path.endswith(".php")]
-    chosen = files[round_number % 100 :: 100]
+    return _change(_code_files(folder)[round_number % 100 :: 100], round_number)
+
+
+def change_neighbours(folder: Path, round_number: int) -> int:
+    """Give one file of a hundred another content, in four runs of neighbours as updates make them; return how many."""
+    files = _code_files(folder)
+    run = len(files) // 400
+    starts = [(place * len(files) // 4 + round_number * run) % (len(files) - run) for place in range(4)]
+    return _change([path for start in starts for path in files[start : start + run]], round_number)
+
+
+def _code_files(folder: Path) -> list[str]:
+    return [path for path in sorted(_walk(folder)) if path.endswith(".php")]
+
+
+def _change(chosen: list[str], round_number: int) -> int:
     for path in chosen:
         with open(path, "ab") as file:
             file.write(b"// changed in round %d\n" % round_number)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tests.bench.rows import files, full, growth, increment
+from tests.bench.rows import files, full, growth, increment, synthetic
 from tests.bench.table import Measure
 
 ROWS: dict[str, Measure] = {
     "full": full.measure,
     "increment": increment.measure,
+    "synthetic": synthetic.measure,
     "files": files.measure,
     "growth": growth.measure,
 }

@@ -1,0 +1,55 @@
+"""Synthetic full points beside full ones, after one file in a hundred has changed."""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+from pathlib import Path
+
+from tests.bench import ours
+from tests.bench.measure import Contender, Figure, Sample, compare
+from tests.bench.site import change_neighbours, change_one_percent, make_mixed_site
+from tests.bench.table import Bench, Row, ratio_row
+
+
+def measure(bench: Bench) -> list[Row]:
+    """Return the rows about synthetic full points: changes as an update makes them, and changes all over the site."""
+    site = bench.folder / "site"
+    make_mixed_site(site, bench.scale)
+    together, full = _compare(bench, site, spread=False)
+    spread, full_again = _compare(bench, site, spread=True)
+    return [
+        ratio_row("synthetic full point, 1 % changed, in neighbouring files", together, full, 5),
+        ratio_row("… every hundredth file", spread, full_again, 5),
+    ]
+
+
+def _compare(bench: Bench, site: Path, *, spread: bool) -> list[Figure]:
+    stores = bench.folder / f"stores-{spread}"
+    stores.mkdir()
+    ours.ask("write", stores / "chain", site)
+    change = change_one_percent if spread else change_neighbours
+    change(site, 0)
+    contenders = [
+        Contender("synthetic", partial(_synthetic, stores, site)),
+        Contender("a full point", partial(_full, stores, site)),
+    ]
+    figures = compare(contenders, bench.rounds)
+    shutil.rmtree(stores)
+    return figures
+
+
+def _synthetic(stores: Path, site: Path, number: int) -> Sample:
+    """Write a synthetic full point on a chain that stays as it is."""
+    chain = stores / f"chain-{number}"
+    shutil.copytree(stores / "chain", chain)
+    done = ours.ask("write", chain, site, synthetic=1)
+    shutil.rmtree(chain)
+    return ours.sample(done)
+
+
+def _full(stores: Path, site: Path, number: int) -> Sample:
+    store = stores / f"full-{number}"
+    done = ours.ask("write", store, site)
+    shutil.rmtree(store)
+    return ours.sample(done)
