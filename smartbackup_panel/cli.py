@@ -56,6 +56,7 @@ for added in (
     keeping.retention,
     keeping.pin,
     keeping.unpin,
+    keeping.exclusions,
     accounts.account,
     service.worker,
     service.web,

@@ -14,6 +14,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from smartbackup_panel.core.errors import BadSetting
+from smartbackup_panel.core.exclusions import MOST_GENERAL_LINES, Profile
 from smartbackup_panel.core.quiet_hours import Span, parse_spans
 
 DEFAULT_CONFIG = "/etc/smartbackup/config.toml"
@@ -43,6 +44,13 @@ def _count(low: int, high: int) -> Callable[[str], int]:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _patterns(text: str) -> tuple[str, ...]:
+    lines = _names(text)
+    if len(lines) > MOST_GENERAL_LINES:
+        raise ValueError(f"must be {MOST_GENERAL_LINES} patterns at most")
+    return lines
 
 
 def _access_log(text: str) -> str:
@@ -172,6 +180,17 @@ class _Table:
         "3", _count(1, 10_000), "Sound points of a domain that always stay, whatever the rules say."
     )
     scrub_days: object = _setting("30", _count(1, 3650), "Days in which every archive is read again, byte by byte.")
+    exclude_profile: object = _setting(
+        "safe",
+        _one_of(*Profile),
+        "What every domain leaves out: nothing, safe (caches, logs and sessions of its application) or full-list.",
+    )
+    exclude: object = _setting(
+        "", _patterns, "Comma-separated patterns in gitignore syntax that every domain leaves out besides."
+    )
+    exclude_rebuildable: object = _setting(
+        "no", _yes_or_no, "Leave out vendor and node_modules where a lock file beside them makes them again: yes or no."
+    )
     reserve_mb: object = _setting("256", _count(0, 10_000_000), "Megabytes that stay free on the store's filesystem.")
     history_days: object = _setting("365", _count(1, 3650), "Days that ended jobs, their logs and traffic are kept.")
     notify_email: object = _setting("", _names, "Comma-separated addresses that alarms are mailed to.")
@@ -235,6 +254,9 @@ class Settings:
     keep_yearly: int
     keep_at_least: int
     scrub_days: int
+    exclude_profile: str
+    exclude: tuple[str, ...]
+    exclude_rebuildable: bool
     reserve_mb: int
     history_days: int
     notify_email: tuple[str, ...]

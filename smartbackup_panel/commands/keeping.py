@@ -1,4 +1,4 @@
-"""`smartbackup retention`, `pin`, `unpin`: how long restore points stay."""
+"""`smartbackup retention`, `pin`, `unpin`, `exclusions`: how long restore points stay, and what is not in them."""
 
 from __future__ import annotations
 
@@ -102,3 +102,49 @@ def _tell_removed(result: dict[str, Any]) -> None:
     show_table(
         ("point", "made", "why"), [(row["point"][:8], row["created_at"], row["reason"]) for row in result["removed"]]
     )
+
+
+@click.command()
+@click.argument("domain")
+@click.option("--profile", type=click.Choice(["nothing", "safe", "full-list"]), help="What the domain leaves out.")
+@click.option(
+    "--pattern", "patterns", multiple=True, metavar="LINE", help="Its own lines in gitignore syntax, all of them."
+)
+@click.option("--rebuildable/--no-rebuildable", default=None, help="Leave out what a lock file makes again.")
+@click.option("--default", "as_settings", is_flag=True, help="Let the settings decide for this domain again.")
+@command
+def exclusions(
+    session: Session,
+    domain: str,
+    profile: str | None,
+    patterns: tuple[str, ...],
+    rebuildable: bool | None,
+    as_settings: bool,
+) -> None:
+    """Show or choose what a domain leaves out of its restore points."""
+    from smartbackup_panel.commands.tables import show_table
+    from smartbackup_panel.core.model import COMMAND_LINE
+
+    found, policies = session.domain(domain), session.services.policies
+    wanted: dict[str, object] = {"profile": profile, "patterns": list(patterns), "rebuildable": rebuildable}
+    chosen = {name: value for name, value in wanted.items() if value not in (None, [])}
+    if chosen or as_settings:
+        leaving = policies.set_exclusions(COMMAND_LINE, found.id, None if as_settings else chosen)
+    else:
+        leaving = policies.exclusions(COMMAND_LINE, found.id)
+    document = {
+        "domain": domain,
+        "profile": leaving.holds.profile,
+        "rebuildable": leaving.holds.rebuildable,
+        "own": dict(leaving.own),
+        "patterns": list(leaving.lines),
+        "needed_but_left_out": list(leaving.critical),
+    }
+
+    def tell() -> None:
+        click.echo(f"Profile {leaving.holds.profile}; {len(leaving.lines)} patterns.")
+        show_table(("pattern",), [(line,) for line in leaving.lines])
+        for name in leaving.critical:
+            click.echo(click.style(f"This site needs {name}, and the patterns leave it out.", fg="red"), err=True)
+
+    session.answer(document, tell)

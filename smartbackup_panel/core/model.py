@@ -151,7 +151,8 @@ class Point:
 
     `unchanged`: nothing differs from the point it builds on. `synthetic`: a full point that took over content from earlier
     ones. `read_whole`: every file was read and hashed for it, also what looked unchanged.
-    `damage` says in a sentence what is wrong with a damaged point, `verified_at` when all of its bytes were last read.
+    `damage` says in a sentence what is wrong with a damaged point, `verified_at` when all of its bytes were last read,
+    `left_out` which patterns held and what they left out (fields of services.exclusions.left_out_fields).
     """
 
     id: str
@@ -183,6 +184,7 @@ class Point:
     read_whole: bool = False
     damage: str = ""
     damaged_at: datetime | None = None
+    left_out: dict[str, object] | None = None
 
     @property
     def is_restorable(self) -> bool:

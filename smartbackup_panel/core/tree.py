@@ -151,11 +151,36 @@ class Changes:
 class ScanOptions:
     """What a scan leaves out.
 
-    `exclude` are lines in gitignore syntax; `nested_roots` are folders of other domains below this one.
+    `exclude` are lines in gitignore syntax; `nested_roots` are folders of other domains below this one. With `rebuildable`
+    folders that a lock file beside them makes again (`vendor`, `node_modules`) are left out too.
     """
 
     exclude: tuple[str, ...] = ()
     nested_roots: tuple[bytes, ...] = ()
+    rebuildable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExcludedPath:
+    """A path that a rule left out, with the files in it."""
+
+    path: bytes
+    file_count: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """What rules left out: paths that were not entered, the files in them, and the first of them.
+
+    `is_complete` is false where there was too much to count: the sums are then lower bounds.
+    """
+
+    path_count: int = 0
+    file_count: int = 0
+    size_bytes: int = 0
+    first: tuple[ExcludedPath, ...] = ()
+    is_complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +197,7 @@ class ScanSummary:
     newest_mtime_ns: int
     changes: Changes
     skipped: SkippedList
+    excluded: Excluded = Excluded()
 
 
 @dataclass(frozen=True, slots=True)

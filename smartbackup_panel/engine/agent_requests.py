@@ -32,6 +32,7 @@ from smartbackup_panel.engine.channel import Channel
 from smartbackup_panel.engine.exclusions import compile_exclusions
 from smartbackup_panel.engine.fsafe import closing, empty_folder, open_folder, remove_tree
 from smartbackup_panel.engine.giver import Giver
+from smartbackup_panel.engine.left_out import LeftOut
 from smartbackup_panel.engine.ownership import Ownership
 from smartbackup_panel.engine.restore_choice import choose
 from smartbackup_panel.engine.restore_plan import plan_restore
@@ -105,7 +106,7 @@ class AgentRequests:
         return ScanRules(
             allowed_uids=self._allowed_uids,
             guarded_uids=guarded,
-            is_excluded=compile_exclusions(options.exclude),
+            left_out=LeftOut(compile_exclusions(options.exclude), rebuildable=options.rebuildable),
             nested_roots=frozenset(options.nested_roots),
         )
 
@@ -123,7 +124,7 @@ class AgentRequests:
             walked = spooled(self._spool, counts, root_fd, rules, links, self._told("scan"))
             compared, like = _compare(walked, counts, _open_earlier(request.earlier, fds))
         self._scanned = _Scanned(rules, links, counts, like)
-        return counts.summary(time.monotonic() - started, compared)
+        return counts.summary(time.monotonic() - started, compared, rules.left_out.result())
 
     def _compare_again(self, request: messages.Compare, fds: list[int]) -> Changes:
         scanned = self._get_scanned()

@@ -7,6 +7,8 @@ from collections import Counter
 from smartbackup_panel.core.tree import NameList, Skipped, SkippedList, SkipReason
 
 MAX_NAMES = 1_000
+MAX_EXCLUDED = 50
+"""Of what a rule left out only so many are named, so that it does not hide what could not be read."""
 
 
 class NameCollector:
@@ -37,7 +39,8 @@ class SkippedCollector:
     def add(self, path: bytes, reason: SkipReason, detail: str) -> None:
         """Count a path."""
         self._reasons[reason] += 1
-        if len(self._first) < MAX_NAMES:
+        is_many = reason is SkipReason.EXCLUDED and self._reasons[reason] > MAX_EXCLUDED
+        if len(self._first) < MAX_NAMES and not is_many:
             self._first.append(Skipped(path, reason, detail))
 
     def result(self) -> SkippedList:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
 from smartbackup_panel.core.errors import ScanFailed
-from smartbackup_panel.core.tree import Changes, ScanSummary, SkipReason
+from smartbackup_panel.core.tree import Changes, Excluded, ScanSummary, SkipReason
 from smartbackup_panel.engine.entries import STAT, pack_file, pack_stat
-from smartbackup_panel.engine.exclusions import IsExcluded
 from smartbackup_panel.engine.fsafe import MAX_DEPTH, open_beneath
+from smartbackup_panel.engine.left_out import LeftOut
 from smartbackup_panel.engine.lists import SkippedCollector
 from smartbackup_panel.engine.spool import Seen, Spool
 
@@ -35,7 +35,7 @@ class ScanRules:
 
     allowed_uids: frozenset[int]
     guarded_uids: frozenset[int]
-    is_excluded: IsExcluded | None = None
+    left_out: LeftOut = field(default_factory=LeftOut)
     nested_roots: frozenset[bytes] = frozenset()
 
 
@@ -71,6 +71,7 @@ class _Folder:
 def walk(root_fd: int, rules: ScanRules, links: LinkCounts) -> Iterator[Seen]:
     """Yield every path below `root_fd` in index order, the folder itself first. Raises ScanFailed."""
     root = os.fstat(root_fd)
+    rules.left_out.restart()
     yield Seen(b"", pack_stat(root))
     stack = [_open_root(root_fd)]
     try:
@@ -94,7 +95,7 @@ def _walk_folder(
     Nearly everything is a plain file of the tenant's; for those the checks of `_look` are done here, in fewer steps.
     """
     fd, prefix, names = folder.fd, folder.prefix, folder.names
-    allowed, is_plain = rules.allowed_uids, rules.is_excluded is None and not rules.nested_roots
+    allowed, is_plain = rules.allowed_uids, rules.left_out.spares_files and not rules.nested_roots
     while names:
         name = names.pop()
         try:
@@ -174,8 +175,8 @@ def _look(
         return _skipped(path, packed, SkipReason.OWN_FOLDER, "")
     if path in rules.nested_roots:
         return _skipped(path, packed, SkipReason.NESTED_ROOT, "the folder of another domain")
-    if rules.is_excluded is not None and rules.is_excluded(path, stat.S_ISDIR(mode)):
-        return _skipped(path, packed, SkipReason.EXCLUDED, "")
+    if (why := rules.left_out.why(path, name, found, dir_fd)) is not None:
+        return _skipped(path, packed, SkipReason.EXCLUDED, why)
     if found.st_dev != device:
         return _skipped(path, packed, SkipReason.OTHER_FILESYSTEM, "mount point")
     if stat.S_ISREG(mode):
@@ -231,7 +232,7 @@ class ScanCounts:
         else:
             self.link_count += 1
 
-    def summary(self, seconds: float, changes: Changes) -> ScanSummary:
+    def summary(self, seconds: float, changes: Changes, excluded: Excluded) -> ScanSummary:
         """Return the sums as the rest of the product sees them."""
         return ScanSummary(
             started_at_ns=self.started_at_ns,
@@ -244,6 +245,7 @@ class ScanCounts:
             newest_mtime_ns=self.newest_mtime_ns,
             changes=changes,
             skipped=self.skipped.result(),
+            excluded=excluded,
         )
 
 

@@ -16,10 +16,11 @@ from smartbackup_panel.core.strategy import Choice, choose_strategy
 from smartbackup_panel.core.tree import Progress as Step
 from smartbackup_panel.core.tree import ScanSummary
 from smartbackup_panel.services import pacing, sidecars
+from smartbackup_panel.services.exclusions import scan_options
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import JobContext, Outcome
 from smartbackup_panel.services.scheduling import steady_reading, update_schedule
-from smartbackup_panel.services.tenants import scan_options, start_agent
+from smartbackup_panel.services.tenants import start_agent
 
 OnStep = Callable[[Step], None]
 
@@ -38,7 +39,9 @@ def analyse(context: JobContext, domain: Domain) -> Outcome:
     started = time.monotonic()
     with start_agent(context.installation, domain) as agent:
         found = agent.inspect()
-        summary = agent.scan(scan_options(domain), None, on_step(context, "reading the site"))
+        summary = agent.scan(
+            scan_options(context.installation, domain, found), None, on_step(context, "reading the site")
+        )
     concluded = conclude(context.installation, domain, summary, found, time.monotonic() - started)
     return Outcome(analysis_fields(domain, concluded))
 

@@ -18,7 +18,7 @@ from smartbackup_panel.core.model import (
     Verified,
 )
 from smartbackup_panel.core.strategy import NextPoint, choose_point
-from smartbackup_panel.core.tree import ArchiveSummary, NameList, ScanSummary, WriteOptions
+from smartbackup_panel.core.tree import ArchiveSummary, NameList, ScanOptions, ScanSummary, WriteOptions
 from smartbackup_panel.engine.agent import Agent
 from smartbackup_panel.engine.archive_reader import ArchiveSet
 from smartbackup_panel.engine.archive_sink import ArchiveSink
@@ -26,8 +26,9 @@ from smartbackup_panel.services import sidecars, store
 from smartbackup_panel.services.analysis import conclude, on_step
 from smartbackup_panel.services.chain_check import is_chain_sound
 from smartbackup_panel.services.dumping import Dumps, dump_databases
+from smartbackup_panel.services.exclusions import Site, find_critical, left_out_fields, scan_options
 from smartbackup_panel.services.jobs import JobContext, Outcome
-from smartbackup_panel.services.tenants import scan_options, start_agent
+from smartbackup_panel.services.tenants import start_agent
 from smartbackup_panel.services.verification import DAMAGE, find_cut_chains, record_findings
 
 LISTED_SKIPPED = 200
@@ -49,6 +50,9 @@ class Work:
     sink: ArchiveSink | None = None
     summary: ArchiveSummary | None = None
     chosen: NextPoint | None = None
+    options: ScanOptions = field(default_factory=ScanOptions)
+    warnings: list[str] = field(default_factory=list)
+    left_out: dict[str, object] | None = None
     phases: dict[str, float] = field(
         default_factory=lambda: dict.fromkeys(("scan", "write", "databases", "verify"), 0.0)
     )
@@ -93,10 +97,13 @@ def back_up(context: JobContext, domain: Domain) -> Outcome:
 def _write_files(work: Work, agent: Agent) -> None:
     """Scan, decide what kind of point this is, write it, and read it back."""
     installation, began = work.context.installation, time.monotonic()
+    work.options = scan_options(installation, work.domain, work.found)
+    _warn_of_critical(work)
     earlier = _plan_point(work, Strategy.INCREMENTAL)
     base = _open_parent(work, earlier)
     try:
-        summary = agent.scan(scan_options(work.domain), base, on_step(work.context, "reading the site"))
+        summary = agent.scan(work.options, base, on_step(work.context, "reading the site"))
+        work.left_out = left_out_fields(work.options, summary.excluded)
         concluded = conclude(installation, work.domain, summary, work.found, time.monotonic() - began)
         work.chosen = _plan_point(work, concluded.schedule.strategy)
         base = _proved(work, agent, base)
@@ -138,8 +145,15 @@ def _write_alone(work: Work, error: SmartBackupError) -> None:
         last = _last_with_files(work)
         if last is not None:
             is_chain_sound(work.context, work.domain, agent, work.folder_fd, last)
-        summary = agent.scan(scan_options(work.domain), None, on_step(work.context, "reading the site"))
+        summary = agent.scan(work.options, None, on_step(work.context, "reading the site"))
         _write_archive(work, agent, None, summary)
+
+
+def _warn_of_critical(work: Work) -> None:
+    """Say in the point what the patterns leave out that its site cannot be put back without."""
+    missing = find_critical(work.options.exclude, Site.of(work.domain, work.found))
+    if missing:
+        work.warnings.append(f"The rules leave out what this site needs: {', '.join(missing)}.")
 
 
 def _plan_point(work: Work, strategy: Strategy) -> NextPoint:
@@ -220,7 +234,7 @@ def _publish(work: Work, started: float) -> Point:
     work.context.point_of_no_return("publishing")
     store.note_names(installation, domain, names)
     if names:
-        content = sidecars.meta_content(installation, domain, point, parent, 0)
+        content = sidecars.meta_content(installation, domain, point, parent, len(work.options.exclude))
         store.write_meta(work.folder_fd, names[-1], content)
     for sink in [*work.dumps.sinks, *([work.sink] if work.sink else [])]:
         sink.publish()
@@ -237,7 +251,7 @@ def _publish(work: Work, started: float) -> Point:
 
 def _point(work: Work, parent: Point | None, seconds: float) -> Point:
     summary, sink = work.summary, work.sink
-    warnings = list(work.dumps.warnings)
+    warnings = [*work.warnings, *work.dumps.warnings]
     is_partial = work.dumps.is_partial
     skipped = summary.skipped if summary else None
     if summary and summary.unstable.count:
@@ -277,6 +291,7 @@ def _point(work: Work, parent: Point | None, seconds: float) -> Point:
         unchanged=bool(summary and summary.is_unchanged),
         synthetic=bool(summary and work.chosen and work.chosen.source),
         read_whole=bool(summary and work.chosen and work.chosen.reads_whole),
+        left_out=work.left_out,
     )
 
 

@@ -9,9 +9,11 @@ from sqlalchemy import Connection
 
 from smartbackup_panel.adapters.db import people, points, policies
 from smartbackup_panel.core.errors import NotAllowed, UnknownPoint, WrongUsage
+from smartbackup_panel.core.exclusions import Exclusions
 from smartbackup_panel.core.model import Actor, Domain
 from smartbackup_panel.core.retention import RULE_NAMES, Rules, Verdict, judge_points
 from smartbackup_panel.services.domains import domain_by_id
+from smartbackup_panel.services.exclusions import Site, exclusions_of, find_critical, lines_of
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.requests import PLAN_HOLDS
 
@@ -25,6 +27,16 @@ class Keeping:
     rules: Rules
     own: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeavingOut:
+    """What a domain leaves out: `own` are its own choices, `lines` all patterns that hold, `critical` what its site needs of it."""
+
+    holds: Exclusions
+    own: Mapping[str, object]
+    lines: tuple[str, ...]
+    critical: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,30 @@ class Policies:
             policies.save_policy(tx, domain.id, replace(policy, retention=own))
         return rules
 
+    def exclusions(self, actor: Actor, domain_id: str) -> LeavingOut:
+        """Return what a domain leaves out, by which rules, and what of it its site needs."""
+        with self.installation.state.read() as tx:
+            domain = domain_by_id(tx, actor, domain_id)
+            own = policies.find_policy(tx, domain.id).exclusions
+            holds = exclusions_of(self.installation, tx, domain.id)
+        return _leaving_out(domain, holds, own)
+
+    def set_exclusions(self, actor: Actor, domain_id: str, wanted: Mapping[str, object] | None) -> LeavingOut:
+        """Choose for one domain (`patterns`; an administrator also `profile` and `rebuildable`; None: as the settings say).
+
+        Raises BadSetting for a bad pattern, WrongUsage, NotAllowed.
+        """
+        if not actor.is_admin and (wanted is None or set(wanted) - {"patterns"}):
+            raise NotAllowed("only an administrator chooses the profile of a domain")
+        with self.installation.state.write() as tx:
+            domain = domain_by_id(tx, actor, domain_id)
+            policy = policies.find_policy(tx, domain.id)
+            own: dict[str, object] = {} if wanted is None else policy.exclusions | dict(wanted)
+            detail: dict[str, object] = {"before": policy.exclusions, "after": own}
+            people.add_audit(tx, self.installation.clock.now(), actor, "set exclusions", domain.id, None, detail)
+            policies.save_policy(tx, domain.id, replace(policy, exclusions=own))
+            return _leaving_out(domain, exclusions_of(self.installation, tx, domain.id), own)
+
     def pin(self, actor: Actor, domain_id: str, point_id: str, *, pinned: bool) -> None:
         """Pin a point, so that it stays whatever the rules say, or let it go with the others again."""
         with self.installation.state.write() as tx:
@@ -72,6 +108,12 @@ class Policies:
             action = "pin" if pinned else "unpin"
             people.add_audit(tx, self.installation.clock.now(), actor, action, domain.id, point_id, {})
             points.set_pinned(tx, point_id, pinned)
+
+
+def _leaving_out(domain: Domain, holds: Exclusions, own: Mapping[str, object]) -> LeavingOut:
+    site = Site.of(domain)
+    lines = lines_of(holds, site)
+    return LeavingOut(holds, own, lines, tuple(find_critical(lines, site)))
 
 
 def judge(installation: Installation, tx: Connection, domain: Domain) -> list[Verdict]:

@@ -158,7 +158,7 @@ def _restore_site(work: Work) -> None:
 
 def _stage_files(work: Work) -> None:
     assert work.point.archive is not None, "checked by restores_files"
-    installation, options = work.context.installation, work.choice.options(work.domain)
+    installation, options = work.context.installation, work.choice.options(work.context.installation, work.domain)
     with store.open_point(installation, work.folder_fd, work.point.archive) as archive:
         work.agent.verify(archive, whole_chain=True, on_progress=on_step(work.context, "verifying"))
         plan = work.agent.plan(archive, options, on_step(work.context, "comparing"))

@@ -32,7 +32,9 @@ def restore_into(context: JobContext, domain: Domain, point: Point, choice: Choi
         if choice.files and point.archive is not None:
             with store.open_point(installation, folder_fd, point.archive) as archive:
                 agent.verify(archive, whole_chain=True, on_progress=on_step(context, "verifying"))
-                staged = agent.write_into(archive, folder, choice.options(domain), on_step(context, "staging"))
+                staged = agent.write_into(
+                    archive, folder, choice.options(installation, domain), on_step(context, "staging")
+                )
             restored, warnings = staged.restored_files, list(staged.warnings)
         if choice.databases and point.databases:
             dumps = _copy_dumps(point, folder_fd, folder)

@@ -17,9 +17,10 @@ from smartbackup_panel.engine.agent import Agent
 from smartbackup_panel.services import store
 from smartbackup_panel.services.analysis import on_step
 from smartbackup_panel.services.dumping import find_logins
+from smartbackup_panel.services.exclusions import scan_options
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import JobContext, Outcome
-from smartbackup_panel.services.tenants import database_server, scan_options, start_agent
+from smartbackup_panel.services.tenants import database_server, start_agent
 
 SHOWN_NAMES = 20
 PEOPLE_WRITE = {
@@ -52,9 +53,9 @@ class Choice:
             to=str(params["to"]) if params.get("to") else None,
         )
 
-    def options(self, domain: Domain) -> RestoreOptions:
+    def options(self, installation: Installation, domain: Domain) -> RestoreOptions:
         mode = RestoreMode.EXACT if self.exact else RestoreMode.MERGE
-        return RestoreOptions(mode, self.paths, scan_options(domain))
+        return RestoreOptions(mode, self.paths, scan_options(installation, domain))
 
 
 def point_to_restore(installation: Installation, domain: Domain, params: Mapping[str, object]) -> Point:
@@ -88,7 +89,7 @@ def plan_restore(context: JobContext, domain: Domain) -> Outcome:
     with store.open_store(installation, domain) as folder_fd, start_agent(installation, domain) as agent:
         if result["files"] and point.archive is not None:
             with store.open_point(installation, folder_fd, point.archive) as archive, _place(choice.to) as elsewhere_fd:
-                options = choice.options(domain)
+                options = choice.options(installation, domain)
                 plan = agent.plan(archive, options, on_step(context, "comparing"), elsewhere_fd=elsewhere_fd)
             result |= _files_fields(plan)
         if result["databases"] and choice.to is None:

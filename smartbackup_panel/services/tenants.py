@@ -8,12 +8,12 @@ import pwd
 from smartbackup_panel.core.databases import DatabaseServer
 from smartbackup_panel.core.errors import MissingDocumentRoot
 from smartbackup_panel.core.model import Domain
-from smartbackup_panel.core.tree import AgentPurpose, ScanOptions, Tenant
+from smartbackup_panel.core.tree import AgentPurpose, Tenant
 from smartbackup_panel.engine.agent import Agent
 from smartbackup_panel.engine.children import keep_agent_ready
 from smartbackup_panel.services.installation import Installation
 
-__all__ = ["database_server", "keep_agent_ready", "scan_options", "start_agent", "tenant_of"]
+__all__ = ["database_server", "keep_agent_ready", "start_agent", "tenant_of"]
 
 
 def start_agent(
@@ -43,11 +43,6 @@ def tenant_of(installation: Installation, domain: Domain) -> Tenant:
 def database_server(installation: Installation, domain: Domain, kind: str) -> DatabaseServer:
     """Return what speaks to this domain's databases of a kind; its programs run as the tenant."""
     return installation.database_servers[kind](tenant_of(installation, domain))
-
-
-def scan_options(domain: Domain) -> ScanOptions:
-    """Return what a scan of this domain leaves out."""
-    return ScanOptions(nested_roots=tuple(os.fsencode(root) for root in domain.nested_roots))
 
 
 def _user(name: str) -> pwd.struct_passwd | None:

@@ -151,4 +151,5 @@ def _point(row: Row[tuple[object, ...]]) -> Point:
         read_whole=row.read_whole,
         damage=row.damage or "",
         damaged_at=row.damaged_at,
+        left_out=row.left_out,
     )

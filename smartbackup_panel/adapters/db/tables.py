@@ -111,6 +111,7 @@ points = Table(
     Column("read_whole", Boolean, nullable=False, server_default=false()),
     Column("damage", Text),
     Column("damaged_at", UtcTime),
+    Column("left_out", JSON),
     Index("ix_points_domain", "domain_id", "created_at"),
 )
 
