@@ -13,7 +13,6 @@ def upgrade() -> None:
     with op.batch_alter_table("points") as points:
         points.add_column(sa.Column("damage", sa.Text(), nullable=True))
         points.add_column(sa.Column("damaged_at", UtcTime(32), nullable=True))
-        points.add_column(sa.Column("left_out", sa.JSON(), nullable=True))
     op.create_table(
         "policies",
         sa.Column("domain_id", sa.String(length=32), nullable=False),
