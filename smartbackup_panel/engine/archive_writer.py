@@ -13,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 from smartbackup_panel.core.tree import Changes, EntryType, NameList, PointKind, SkippedList, SkipReason, WriteOptions
+from smartbackup_panel.engine.applications.sqlite_copy import is_sqlite
 from smartbackup_panel.engine.archive_reader import ArchiveSet
 from smartbackup_panel.engine.changes import (
     ChangesCollector,
@@ -23,7 +24,7 @@ from smartbackup_panel.engine.changes import (
     merge,
 )
 from smartbackup_panel.engine.content import READ_BYTES, group_name, read_xattrs, user_name
-from smartbackup_panel.engine.entries import STAT, UNSTABLE, IndexEntry, data_size, entry_type, pack_stat
+from smartbackup_panel.engine.entries import SQLITE, STAT, UNSTABLE, IndexEntry, data_size, entry_type, pack_stat
 from smartbackup_panel.engine.frame_packer import FramePacker
 from smartbackup_panel.engine.fsafe import DirectoryCursor, closing
 from smartbackup_panel.engine.index_writer import IndexWriter
@@ -31,6 +32,7 @@ from smartbackup_panel.engine.lists import NameCollector, SkippedCollector
 from smartbackup_panel.engine.member_reader import ATTEMPTS, Member, MemberReader, NotRead, is_equal_content
 from smartbackup_panel.engine.scan import Identity, LinkCounts, ScanCounts, ScanRules
 from smartbackup_panel.engine.spool import Seen
+from smartbackup_panel.engine.sqlite_files import has_log, is_beside, is_database, open_copy
 from smartbackup_panel.engine.synthetic import Synthesis
 from smartbackup_panel.engine.tar_headers import END_OF_ARCHIVE, padding, tar_headers
 
@@ -115,6 +117,7 @@ class PointWriter:
         self._silent = NameCollector()
         self._groups: dict[Identity, _Group] = {}
         self._is_unchanged = options.kind is not PointKind.FULL
+        self._databases: set[bytes] = set()
         self._entry_count = self._file_count = self._original_bytes = self._stored_bytes = 0
         self._told_at = 0.0
 
@@ -148,6 +151,9 @@ class PointWriter:
         )
 
     def _write_path(self, seen: Seen, before: IndexEntry | None) -> None:
+        if self._databases and is_beside(seen.path, self._databases):
+            self._is_unchanged = self._is_unchanged and before is None
+            return
         if before is not None and not seen.reason and self._may_carry(seen, before):
             self._carry(before)
             return
@@ -175,6 +181,8 @@ class PointWriter:
             return True
         if self._options.read_again or not is_settled(before, self._young_from_ns):
             return False
+        if before.flags & SQLITE and has_log(self._cursor, seen.path):
+            return False
         if nlink == 1:
             return True
         group = self._groups.get((device, inode))
@@ -182,6 +190,8 @@ class PointWriter:
         return before.link == (group.entry.path if group else b"") and not leads_out
 
     def _carry(self, before: IndexEntry) -> None:
+        if before.flags & SQLITE:
+            self._databases.add(before.path)
         if self._synthesis is not None:
             self._synthesis.offer(before)
         else:
@@ -242,15 +252,28 @@ class PointWriter:
         if group is not None and group.entry.stat == seen.stat:
             return self._write_link(seen, group.entry)
         with closing(self._reader.open(self._cursor, seen.path, os.O_RDONLY)) as fd:
-            return self._write_content(seen.path, fd, before)
+            member = self._reader.look(fd)
+            if is_sqlite(member.content) if member.content is not None else is_database(fd):
+                return self._write_database(seen.path, fd, member, before)
+            return self._write_content(seen.path, fd, member, before)
+
+    def _write_database(self, path: bytes, fd: int, member: Member, before: IndexEntry | None) -> IndexEntry:
+        """Store a copy of one moment; the file as it is where SQLite gives none, flagged where it has a log."""
+        copy = open_copy(self._cursor, path)
+        if copy is None:
+            entry = self._write_content(path, fd, member, before)
+            flags = UNSTABLE if has_log(self._cursor, path) else 0
+            return msgspec.structs.replace(entry, flags=entry.flags | flags)
+        self._databases.add(path)
+        with closing(copy) as copy_fd, self._reader.standing_in(copy_fd, fd):
+            return self._write_content(path, copy_fd, self._reader.look(copy_fd), before)
 
     def _write_link(self, seen: Seen, first: IndexEntry) -> IndexEntry:
         entry = msgspec.structs.replace(first, path=seen.path, link=first.path, member=self._own_number)
         self._packer.add_plain(tar_headers(entry))
         return entry
 
-    def _write_content(self, path: bytes, fd: int, before: IndexEntry | None) -> IndexEntry:
-        member = self._reader.look(fd)
+    def _write_content(self, path: bytes, fd: int, member: Member, before: IndexEntry | None) -> IndexEntry:
         if member.content is None:
             return self._write_large(path, fd, member, before)
         entry = self._describe_file(path, member, hashlib.sha256(member.content).digest())
@@ -261,8 +284,8 @@ class PointWriter:
         return msgspec.structs.replace(entry, frame=frame, offset=offset)
 
     def _describe_file(self, path: bytes, member: Member, sha256: bytes) -> IndexEntry:
-        entry = self._describe(path, pack_stat(member.found), xattrs=member.xattrs)
-        flags = 0 if member.is_stable else UNSTABLE
+        entry = self._describe(path, member.facts, xattrs=member.xattrs)
+        flags = (0 if member.is_stable else UNSTABLE) | (0 if member.original is None else SQLITE)
         return msgspec.structs.replace(entry, sha256=sha256, segments=member.segments, flags=flags)
 
     def _is_kept(self, entry: IndexEntry, before: IndexEntry | None) -> bool:

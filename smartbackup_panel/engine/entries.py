@@ -20,6 +20,9 @@ _pack = STAT.pack
 UNSTABLE = 1
 """Flag: the file changed during each attempt to read it."""
 
+SQLITE = 2
+"""Flag: the content is a copy of an SQLite database, of one moment and with what lay in its log."""
+
 MAX_SYMLINK_BYTES = 4095
 MAX_XATTRS = 512
 MAX_XATTR_BYTES = 65_536

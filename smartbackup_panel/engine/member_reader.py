@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 from smartbackup_panel.core.tree import SkipReason
 from smartbackup_panel.engine.content import READ_BYTES, find_segments, is_same_moment, read_xattrs
-from smartbackup_panel.engine.entries import MAX_SIZE_BYTES, IndexEntry
+from smartbackup_panel.engine.entries import MAX_SIZE_BYTES, IndexEntry, pack_stat
 from smartbackup_panel.engine.fsafe import DirectoryCursor
 from smartbackup_panel.engine.layout import PACK_BYTES
 from smartbackup_panel.engine.scan import LinkCounts, ScanRules
@@ -31,13 +32,25 @@ class NotRead(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file as it was when it was opened; `content` is there for small files without holes."""
+    """A file as it was when it was opened; `content` is there for small files without holes.
+
+    `original`: the file is a copy of another one, whose facts belong to it.
+    """
 
     found: os.stat_result
     xattrs: list[tuple[bytes, bytes]] | None
     segments: list[tuple[int, int]] | None
     content: bytes | None
     is_stable: bool
+    original: os.stat_result | None = None
+
+    @property
+    def facts(self) -> bytes:
+        """The packed stat to store: the original's with the copy's size."""
+        if self.original is None:
+            return pack_stat(self.found)
+        packed = pack_stat(self.original)
+        return packed[:16] + self.found.st_size.to_bytes(8, "little") + packed[24:]
 
     @property
     def places(self) -> list[tuple[int, int]]:
@@ -56,6 +69,16 @@ class MemberReader:
     def __init__(self, rules: ScanRules, links: LinkCounts) -> None:
         self._rules = rules
         self._links = links
+        self._originals: dict[int, int] = {}
+
+    @contextlib.contextmanager
+    def standing_in(self, copy_fd: int, fd: int) -> Iterator[None]:
+        """Read the copy with the facts and under the rules of the original."""
+        self._originals[copy_fd] = fd
+        try:
+            yield
+        finally:
+            del self._originals[copy_fd]
 
     def open(self, cursor: DirectoryCursor, path: bytes, flags: int) -> int:
         """Return a descriptor of a file or folder. Raises NotRead when it is gone, forbidden or something else."""
@@ -84,7 +107,8 @@ class MemberReader:
 
     def look_large(self, fd: int) -> Member:
         """Return the file's facts alone. Raises NotRead."""
-        found = os.fstat(fd)
+        original_fd = self._originals.get(fd, fd)
+        found = os.fstat(original_fd)
         if not stat.S_ISREG(found.st_mode):
             raise NotRead(SkipReason.VANISHED, "it became something else")
         if found.st_uid not in self._rules.allowed_uids:
@@ -93,6 +117,8 @@ class MemberReader:
             raise NotRead(SkipReason.FOREIGN_LINKS, "another link of this file lies outside of the domain's folder")
         if found.st_size > MAX_SIZE_BYTES:
             raise NotRead(SkipReason.TOO_LARGE)
+        if original_fd != fd:
+            return Member(os.fstat(fd), read_xattrs(original_fd), None, None, True, found)
         return Member(found, read_xattrs(fd), find_segments(fd, found), None, True)
 
     @staticmethod

@@ -9,9 +9,10 @@ from enum import Enum
 from smartbackup_panel.core.errors import UnknownPath, UnsafePath
 from smartbackup_panel.core.tree import RestoreMode, RestoreOptions, SkipReason
 from smartbackup_panel.engine.changes import is_folder, merge
-from smartbackup_panel.engine.entries import IndexEntry
+from smartbackup_panel.engine.entries import SQLITE, IndexEntry
 from smartbackup_panel.engine.fsafe import is_safe_path
 from smartbackup_panel.engine.spool import Seen
+from smartbackup_panel.engine.sqlite_files import is_beside
 
 IMMOVABLE = frozenset({SkipReason.NESTED_ROOT, SkipReason.OTHER_FILESYSTEM})
 """What an exchange of the whole folder would take away from its place."""
@@ -74,8 +75,10 @@ def choose(point: Iterable[IndexEntry], live: Iterable[Seen], options: RestoreOp
     """Yield the decision for every path, in path order. Raises UnknownPath at the end for a path the point lacks.
 
     What the point had left out (and all below it) it knows nothing about: the live path stays, also in an exact restore.
+    The log beside a database that comes back goes, whatever was chosen: it is of another moment.
     """
     scope = Scope(options.paths)
+    databases: set[bytes] = set()
     unknown: bytes | None = None
     for entry, seen in merge(point, live):
         path = entry.path if entry is not None else seen.path if seen is not None else b""
@@ -85,6 +88,10 @@ def choose(point: Iterable[IndexEntry], live: Iterable[Seen], options: RestoreOp
         if entry is not None:
             scope.unmet.discard(path)
         action = _choose_action(path, entry, seen, scope, RestoreMode.MERGE if is_unknown else options.mode)
+        if action is Action.RESTORE and entry is not None and entry.flags & SQLITE:
+            databases.add(path)
+        elif action is Action.KEEP and is_beside(path, databases):
+            action = Action.REMOVE
         if action is not None:
             yield Choice(action, path, entry, seen)
     if scope.unmet:

@@ -6,28 +6,22 @@ included, so the copy is of one moment; copying the file's bytes could mix two.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import sqlite3
 import time
 from contextlib import closing
-from dataclasses import dataclass
 from urllib.parse import quote
 
 from smartbackup_panel.core.errors import DumpFailed
 
 HEADER = b"SQLite format 3\0"
 COPY_LIMIT_SECONDS = 600.0
+TEMPORARY_FOLDER = "/var/tmp"  # noqa: S108  # a new file of an unguessable name, made with O_EXCL
 _STEP_PAGES = 2_048
 _STEP_PAUSE_SECONDS = 0.02
 _BUSY_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class SqliteCopy:
-    """`size_bytes` of the finished copy; `damage` is what SQLite's own check says of it, None when all is well."""
-
-    size_bytes: int
-    damage: str | None
 
 
 def is_sqlite(head: bytes) -> bool:
@@ -35,11 +29,11 @@ def is_sqlite(head: bytes) -> bool:
     return head.startswith(HEADER)
 
 
-def copy_sqlite(folder_fd: int, name: bytes, target: str, limit_seconds: float = COPY_LIMIT_SECONDS) -> SqliteCopy:
-    """Copy the database `name` in an open folder to a new file `target`, and check the copy.
+def copy_sqlite(folder_fd: int, name: bytes, limit_seconds: float = COPY_LIMIT_SECONDS) -> int:
+    """Return a descriptor of a copy of the database `name` in an open folder; the copy has no name and goes with it.
 
-    The caller has made sure that `name` is a regular file of the site. DumpFailed, and no file at `target`, when the database
-    stays locked, changes faster than it can be copied for `limit_seconds`, or is none.
+    The caller has made sure that `name` is a regular file of the site. DumpFailed when the database stays locked, changes
+    faster than it can be copied for `limit_seconds`, is none, or does not fit into the folder for temporary files.
     """
     path = f"/proc/self/fd/{folder_fd}/{os.fsdecode(name)}"
     deadline = time.monotonic() + limit_seconds
@@ -48,21 +42,32 @@ def copy_sqlite(folder_fd: int, name: bytes, target: str, limit_seconds: float =
         if time.monotonic() > deadline:
             raise DumpFailed(f"The SQLite database {os.fsdecode(name)} changes faster than it can be copied.")
 
-    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    with contextlib.ExitStack() as on_error:
+        target = f"{TEMPORARY_FOLDER}/smartbackup-{secrets.token_hex(16)}"
+        fd = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        on_error.callback(os.close, fd)
+        try:
+            with (
+                closing(_open_unnamed(target)) as copy,
+                closing(_open(path, "ro", min(_BUSY_SECONDS, limit_seconds))) as source,
+            ):
+                source.backup(copy, pages=_STEP_PAGES, progress=in_time, sleep=_STEP_PAUSE_SECONDS)
+        except sqlite3.Error as error:
+            raise DumpFailed(f"The SQLite database {os.fsdecode(name)} cannot be copied: {error}.") from None
+        on_error.pop_all()
+    return fd
+
+
+def _open_unnamed(target: str) -> sqlite3.Connection:
+    """Open a new file and take its name away, so that nothing is left of it whatever happens; no journal is kept."""
     try:
-        with (
-            closing(_open(path, "ro", min(_BUSY_SECONDS, limit_seconds))) as source,
-            closing(_open(target, "rw", _BUSY_SECONDS)) as copy,
-        ):
-            source.backup(copy, pages=_STEP_PAGES, progress=in_time, sleep=_STEP_PAUSE_SECONDS)
-            copy.execute("PRAGMA journal_mode = DELETE")
-            found = str(copy.execute("PRAGMA quick_check(1)").fetchone()[0])
-    except (sqlite3.Error, DumpFailed) as error:
+        connection = _open(target, "rw", _BUSY_SECONDS)
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA journal_mode = OFF").fetchone()
+        connection.execute("PRAGMA user_version").fetchone()  # opens the file
+        return connection
+    finally:
         os.unlink(target)
-        if isinstance(error, DumpFailed):
-            raise
-        raise DumpFailed(f"The SQLite database {os.fsdecode(name)} cannot be copied: {error}.") from None
-    return SqliteCopy(os.stat(target).st_size, None if found == "ok" else found)
 
 
 def _open(path: str, mode: str, busy_seconds: float) -> sqlite3.Connection:
