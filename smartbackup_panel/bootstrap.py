@@ -31,6 +31,7 @@ from smartbackup_panel.services.analysis import analyse
 from smartbackup_panel.services.backup import back_up
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import Runner, this_process
+from smartbackup_panel.services.left_out import RowsLeftOut
 from smartbackup_panel.services.policies import Policies
 from smartbackup_panel.services.queries import Queries
 from smartbackup_panel.services.requests import Requests
@@ -64,6 +65,7 @@ class Services:
     requests: Requests
     accounts: Accounts
     policies: Policies
+    left_out: RowsLeftOut
 
     def web_secret(self) -> bytes:
         """Return the key that signs the standalone host's sessions; made at first use."""
@@ -94,7 +96,12 @@ def open_services(settings: Settings) -> Services:
         surroundings=_surroundings(settings),
     )
     return Services(
-        installation, Queries(installation), Requests(installation), Accounts(installation), Policies(installation)
+        installation,
+        Queries(installation),
+        Requests(installation),
+        Accounts(installation),
+        Policies(installation),
+        RowsLeftOut(installation),
     )
 
 

@@ -8,7 +8,7 @@ import sys
 import click
 
 from smartbackup_panel import __version__
-from smartbackup_panel.commands import accounts, domains, keeping, points, restoring, schedules, service
+from smartbackup_panel.commands import accounts, databases, domains, keeping, points, restoring, schedules, service
 from smartbackup_panel.commands.session import Session
 from smartbackup_panel.core.errors import WrongUsage
 
@@ -53,6 +53,7 @@ for added in (
     restoring.restore,
     restoring.undo,
     schedules.schedule,
+    databases.databases,
     keeping.retention,
     keeping.pin,
     keeping.unpin,

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from smartbackup_panel.core.errors import BadSetting
 from smartbackup_panel.core.exclusions import MOST_GENERAL_LINES, Profile
 from smartbackup_panel.core.quiet_hours import Span, parse_spans
+from smartbackup_panel.core.row_rules import LeaveOut, check_patterns
 
 DEFAULT_CONFIG = "/etc/smartbackup/config.toml"
 PREFIX = "SMARTBACKUP_"
@@ -51,6 +52,10 @@ def _patterns(text: str) -> tuple[str, ...]:
     if len(lines) > MOST_GENERAL_LINES:
         raise ValueError(f"must be {MOST_GENERAL_LINES} patterns at most")
     return lines
+
+
+def _table_patterns(text: str) -> tuple[str, ...]:
+    return check_patterns(text.split(","))
 
 
 def _access_log(text: str) -> str:
@@ -131,6 +136,16 @@ class _Table:
         "",
         _secret_source,
         "File (or fd:N, an inherited descriptor) of logins that may make accounts and databases; see README.",
+    )
+    rows_left_out: object = _setting(
+        "expired",
+        _one_of(*LeaveOut),
+        "What applications make again (transients, sessions, caches) is left out of dumps: nothing, expired or all.",
+    )
+    tables_without_rows: object = _setting(
+        "",
+        _table_patterns,
+        "Comma-separated patterns of tables of which dumps keep the definition alone, for all domains.",
     )
     state_url: object = _setting(
         "", str, "SQLAlchemy address of the state database; default: SQLite in the state folder."
@@ -230,6 +245,8 @@ class Settings:
     panel: str
     database_hosts: str
     database_admin: str
+    rows_left_out: str
+    tables_without_rows: tuple[str, ...]
     state_url: str
     spool_dir: str
     web_users: tuple[str, ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -19,6 +19,33 @@ class LeaveOut(StrEnum):
     NOTHING = "nothing"
     EXPIRED = "expired"
     ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class RowChoice:
+    """What an admin wants left out: how much of what the application makes again, and all rows of tables by pattern."""
+
+    how_much: LeaveOut = LeaveOut.EXPIRED
+    tables: tuple[str, ...] = ()
+
+    def to_fields(self) -> dict[str, object]:
+        return {"how_much": self.how_much.value, "tables": list(self.tables)}
+
+    def changed(self, fields: Mapping[str, object]) -> RowChoice:
+        """Return the choice with what `to_fields` of a domain's own one gave; its tables come on top."""
+        own = fields.get("tables") or ()
+        assert isinstance(own, list | tuple), "to_fields made it"
+        how_much = LeaveOut(str(fields.get("how_much") or self.how_much))
+        return RowChoice(how_much, tuple(dict.fromkeys((*self.tables, *map(str, own)))))
+
+
+def check_patterns(patterns: Iterable[str]) -> tuple[str, ...]:
+    """Return patterns of table names (`*` and `?` stand for any characters); ValueError names one that is none."""
+    checked = tuple(pattern.strip() for pattern in patterns if pattern.strip())
+    for pattern in checked:
+        if _PATTERN.fullmatch(pattern) is None:
+            raise ValueError(f"{pattern!r} is no pattern of table names")
+    return checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +87,12 @@ class DumpPolicy:
 KEEP_ALL_ROWS = DumpPolicy()
 
 
-def choose_policy(application: str, prefix: str, leave_out: LeaveOut, chosen: Iterable[str] = ()) -> DumpPolicy:
-    """Return the policy of an application whose tables have a prefix; `chosen` are an admin's patterns, odd ones dropped.
+def choose_policy(application: str, prefix: str, choice: RowChoice) -> DumpPolicy:
+    """Return the policy of an application whose tables have a prefix.
 
     Source of the tables: docs/design.md, "Databases". Laravel's old jobs would run a second time, so they are held back.
     """
-    own = frozenset(pattern for pattern in chosen if _PATTERN.fullmatch(pattern))
+    own, leave_out = frozenset(choice.tables), choice.how_much
     stem = re.sub(r"([*?\[])", r"[\1]", prefix)
     if application == "wordpress":
         return DumpPolicy(own, () if leave_out is LeaveOut.NOTHING else _wordpress(stem, leave_out))

@@ -11,7 +11,7 @@ from smartbackup_panel.core.database_hosts import DatabaseLogin
 from smartbackup_panel.core.databases import DumpReport
 from smartbackup_panel.core.errors import DatabaseRefused, DumpFailed
 from smartbackup_panel.core.model import Domain, DumpFile
-from smartbackup_panel.core.row_rules import DumpPolicy, LeaveOut, choose_policy
+from smartbackup_panel.core.row_rules import DumpPolicy, RowChoice, choose_policy
 from smartbackup_panel.core.tree import Codec
 from smartbackup_panel.engine.archive_file import ArchiveFile
 from smartbackup_panel.engine.archive_sink import ArchiveSink
@@ -19,6 +19,7 @@ from smartbackup_panel.engine.dumps import read_dump, read_sections, verify_dump
 from smartbackup_panel.services.dump_pieces import BETWEEN, open_dump, stored_pieces
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import JobContext
+from smartbackup_panel.services.left_out import row_choice
 from smartbackup_panel.services.store import dump_name
 from smartbackup_panel.services.tenants import database_server
 from smartbackup_panel.services.unchanged_dumps import find_unchanged
@@ -77,6 +78,8 @@ def dump_databases(
     """
     made = Dumps()
     try:
+        with context.installation.state.read() as tx:
+            choice = row_choice(context.installation, tx, domain)
         logins, made.warnings = find_logins(found)
         made.is_partial = bool(made.warnings)
         for login in logins:
@@ -88,7 +91,9 @@ def dump_databases(
                 continue
             name = dump_name(moment, login.name if len(logins) > 1 else None)
             try:
-                _dump_one(context, domain, login, _policy_of(found, login), folder_fd, name, limit, made, may_refer)
+                _dump_one(
+                    context, domain, login, _policy_of(found, login, choice), folder_fd, name, limit, made, may_refer
+                )
             except (DumpFailed, DatabaseRefused) as error:
                 context.say(f"{error.message} {error.hint}", "error")
                 made.warnings.append(f"The database {login.name} is not in this point: {error.message}")
@@ -99,12 +104,12 @@ def dump_databases(
     return made
 
 
-def _policy_of(found: Mapping[str, object], login: DatabaseLogin) -> DumpPolicy:
+def _policy_of(found: Mapping[str, object], login: DatabaseLogin, choice: RowChoice) -> DumpPolicy:
     """Return what is left out of a database of the application that was found."""
     rows = found.get("databases")
     listed = rows if isinstance(rows, Sequence) else ()
     prefix = next((row.get("table_prefix") for row in listed if row.get("name") == login.name), None)
-    return choose_policy(str(found.get("kind")), str(prefix or ""), LeaveOut.EXPIRED)
+    return choose_policy(str(found.get("kind")), str(prefix or ""), choice)
 
 
 def _dump_one(

@@ -42,6 +42,7 @@ class Words:
     point_status = staticmethod(wording.point_status)
     proof_of = staticmethod(wording.proof_of)
     proof_in_short = staticmethod(wording.proof_in_short)
+    left_out_of = staticmethod(wording.left_out_of)
     refusal_of = staticmethod(wording.refusal_of)
     job_status = staticmethod(wording.job_status)
     job_headline = staticmethod(wording.job_headline)

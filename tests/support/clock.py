@@ -25,6 +25,7 @@ from smartbackup_panel.core.model import (
 )
 from smartbackup_panel.core.surroundings import Message, Pressure, Surroundings
 from smartbackup_panel.services.installation import Installation
+from smartbackup_panel.services.left_out import RowsLeftOut
 from smartbackup_panel.services.policies import Policies
 from smartbackup_panel.services.scheduling import update_schedule
 from smartbackup_panel.settings import load_settings
@@ -104,7 +105,10 @@ class Host:
         around = Surroundings(real.access_logs, self.gauge, self.mailbox, real.cron)
         self.installation: Installation = replace(services.installation, clock=self.clock, surroundings=around)
         self.services: Services = replace(
-            services, installation=self.installation, policies=Policies(self.installation)
+            services,
+            installation=self.installation,
+            policies=Policies(self.installation),
+            left_out=RowsLeftOut(self.installation),
         )
 
     def add_domain(self, name: str, owner: str = "alice") -> Domain:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from smartbackup_panel.core.databases import DumpReport, TableDump
 from smartbackup_panel.core.errors import NothingToUndo, UnknownDomain, UnknownJob, UnknownPoint, WrongUsage
 from smartbackup_panel.core.model import (
     Actor,
@@ -93,11 +94,23 @@ def a_point(domain_id: str, number: int, created_at: datetime, kind: PointKind, 
         root_digest="0" * 64,
         sha256="1" * 64,
         databases=(
-            DumpFile("shop_wp", "mysql", "database.sql.gz", 1_900_000, 14_200_000, "2" * 64, {"tables": [{}] * 12}),
+            DumpFile("shop_wp", "mysql", "database.sql.gz", 1_900_000, 14_200_000, "2" * 64, a_report().to_fields()),
         ),
         seconds=21.4,
     )
     return replace(point, **more)  # type: ignore[arg-type]  # the tests' own literals
+
+
+def a_report() -> DumpReport:
+    """Return what the dump of a shop of twelve tables says of itself."""
+    tables = (
+        TableDump("wp_options", 400, 190_000, rows_left_out=900, bytes_left_out=310_000),
+        *(TableDump(f"wp_{number}", 10, 1_000) for number in range(11)),
+    )
+    nothing: tuple[str, ...] = ()
+    return DumpReport(
+        "shop_wp", tables, nothing, nothing, nothing, nothing, "10.11", datetime(2026, 1, 1, tzinfo=UTC), True
+    )
 
 
 def an_analysis(now: datetime) -> Analysis:

@@ -14,20 +14,21 @@ from smartbackup_panel.core.model import JobKind
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The numbers of retention and the fields of exclusions that a domain has of its own; {}: as the settings say."""
+    """What a domain has of its own, {} where the settings decide: numbers of retention, fields of exclusions and of rows."""
 
     retention: dict[str, object] = field(default_factory=dict)
     exclusions: dict[str, object] = field(default_factory=dict)
+    databases: dict[str, object] = field(default_factory=dict)
 
 
 def find_policy(tx: Connection, domain_id: str) -> Policy:
     """Return what was chosen for a domain; an empty policy where nothing was."""
     row = tx.execute(select(policies).where(policies.c.domain_id == domain_id)).first()
-    return Policy() if row is None else Policy(row.retention, row.exclusions)
+    return Policy() if row is None else Policy(row.retention, row.exclusions, row.databases)
 
 
 def save_policy(tx: Connection, domain_id: str, policy: Policy) -> None:
-    values = {"retention": policy.retention, "exclusions": policy.exclusions}
+    values = {"retention": policy.retention, "exclusions": policy.exclusions, "databases": policy.databases}
     if tx.execute(update(policies).where(policies.c.domain_id == domain_id).values(**values)).rowcount == 0:
         tx.execute(insert(policies).values(domain_id=domain_id, **values))
 

@@ -276,4 +276,5 @@ policies = Table(
     Column("domain_id", ForeignKey("domains.id"), primary_key=True),
     Column("retention", JSON, nullable=False),
     Column("exclusions", JSON, nullable=False),
+    Column("databases", JSON, nullable=False, server_default="{}"),
 )

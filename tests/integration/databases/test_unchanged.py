@@ -2,59 +2,33 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.integration.databases.laravel_site import DOMAIN, LaravelSite, add_laravel
 from tests.integration.databases.schemas import RICH
 from tests.integration.databases.tenant import Tenant
-from tests.support.installation import Installation, make_installation
+from tests.support.installation import make_installation
 from tests.support.postgres import Postgres, postgres_server
 
 __all__ = ["postgres_server"]
 
-DOMAIN = "app.example.test"
-
-
-@dataclass
-class Scene:
-    """A domain whose .env names Alice's database."""
-
-    installation: Installation
-    root: Path
-
-    def back_up(self, *options: str) -> dict[str, Any]:
-        made = self.installation.smartbackup("backup", DOMAIN, *options)
-        return dict(made["databases"][0])
-
-    def dumps(self) -> list[str]:
-        return sorted(name for name in os.listdir(self.installation.backup_root / DOMAIN) if "database" in name)
-
-
-def env_of(kind: str, name: str, user: str, password: str) -> dict[str, bytes | str]:
-    text = (
-        f"DB_CONNECTION={kind}\nDB_HOST=localhost\nDB_DATABASE={name}\nDB_USERNAME={user}\nDB_PASSWORD='{password}'\n"
-    )
-    return {"artisan": "", "composer.json": "{}", ".env": text, "public/index.php": "<?php\n"}
-
 
 @pytest.fixture
-def scene(alice: Tenant) -> Iterator[Scene]:
+def scene(alice: Tenant) -> Iterator[LaravelSite]:
     with make_installation({"DATABASE_HOSTS": f"localhost:{alice.server.socket}"}) as installation:
         login = alice.login
-        site = installation.add_site(DOMAIN, env_of("mysql", login.name, login.user, login.password))
-        yield Scene(installation, site.root)
+        yield add_laravel(installation, "mysql", login.name, login.user, login.password)
 
 
-def test_an_unchanged_database_refers_to_the_earlier_dump_and_is_restored_from_it(alice: Tenant, scene: Scene) -> None:
+def test_an_unchanged_database_refers_to_the_earlier_dump_and_is_restored_from_it(
+    alice: Tenant, scene: LaravelSite
+) -> None:
     alice.sql(*RICH)
     then = alice.facts()
-    first = scene.back_up()
-    second = scene.back_up()
+    first = scene.database()
+    second = scene.database()
     assert first["unchanged"] is False
     assert second == {**first, "unchanged": True}
     assert scene.dumps() == [first["archive"]]
@@ -76,7 +50,7 @@ CHANGES = (
 )
 
 
-def test_any_change_is_dumped_also_where_the_server_knows_of_none(alice: Tenant, scene: Scene) -> None:
+def test_any_change_is_dumped_also_where_the_server_knows_of_none(alice: Tenant, scene: LaravelSite) -> None:
     """The first change exchanges two values, and CHECKSUM TABLE gives the same sum; rebuilding clears UPDATE_TIME."""
     alice.sql(
         "CREATE TABLE places (id INT PRIMARY KEY, place INT NOT NULL)",
@@ -85,35 +59,35 @@ def test_any_change_is_dumped_also_where_the_server_knows_of_none(alice: Tenant,
         "INSERT INTO second VALUES (1)",
     )
     sums = alice.sql("CHECKSUM TABLE places")
-    seen = {scene.back_up()["archive"]}
+    seen = {scene.database()["archive"]}
     for number, change in enumerate(CHANGES):
         alice.sql(change, "ALTER TABLE places FORCE")
         assert number > 0 or alice.sql("CHECKSUM TABLE places") == sums
         known = alice.sql("SELECT UPDATE_TIME FROM information_schema.TABLES WHERE TABLE_NAME = 'places'")
         assert known == [(None,)]
-        changed = scene.back_up()
+        changed = scene.database()
         assert (changed["unchanged"], changed["archive"] in seen) == (False, False), change
         seen.add(changed["archive"])
-    assert scene.back_up()["unchanged"] is True
+    assert scene.database()["unchanged"] is True
     assert len(scene.dumps()) == len(CHANGES) + 1
 
 
-def test_a_damaged_earlier_dump_is_not_referred_to(alice: Tenant, scene: Scene) -> None:
+def test_a_damaged_earlier_dump_is_not_referred_to(alice: Tenant, scene: LaravelSite) -> None:
     alice.sql(*RICH)
-    first = scene.back_up()
+    first = scene.database()
     path = scene.installation.backup_root / DOMAIN / first["archive"]
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 1
     path.write_bytes(content)
-    second = scene.back_up()
+    second = scene.database()
     assert second["unchanged"] is False
     assert second["archive"] != first["archive"]
 
 
-def test_a_point_of_databases_alone_has_a_dump_of_its_own(alice: Tenant, scene: Scene) -> None:
+def test_a_point_of_databases_alone_has_a_dump_of_its_own(alice: Tenant, scene: LaravelSite) -> None:
     alice.sql(*RICH)
-    first = scene.back_up()
-    second = scene.back_up("--databases-only")
+    first = scene.database()
+    second = scene.database("--databases-only")
     assert second["unchanged"] is False
     assert second["archive"] != first["archive"]
 
@@ -127,14 +101,11 @@ def test_an_unchanged_postgresql_database_refers_to_the_earlier_dump(postgres_se
         ):
             connection.execute("CREATE TABLE notes (id int PRIMARY KEY, note text)")
             connection.execute("INSERT INTO notes SELECT n, repeat('x', n % 900) FROM generate_series(1, 4000) n")
-            env = env_of("pgsql", "quiet", "quiet", "s3cret")
-            env[".env"] = (
-                str(env[".env"]).replace("localhost", str(postgres_server.folder)) + f"DB_PORT={postgres_server.port}\n"
-            )
-            scene = Scene(installation, installation.add_site(DOMAIN, env).root)
-            first, second = scene.back_up(), scene.back_up()
+            folder, port = str(postgres_server.folder), str(postgres_server.port)
+            scene = add_laravel(installation, "pgsql", "quiet", "quiet", "s3cret", folder, port)
+            first, second = scene.database(), scene.database()
             assert second == {**first, "unchanged": True}
             connection.execute("UPDATE notes SET note = 'y' WHERE id = 4000")
-            assert scene.back_up()["unchanged"] is False
+            assert scene.database()["unchanged"] is False
     finally:
         postgres_server.drop_tenant("quiet")
