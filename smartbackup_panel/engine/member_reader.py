@@ -98,12 +98,12 @@ class MemberReader:
             content = self._read_whole(fd, member.found.st_size)
             after = os.fstat(fd)
             if len(content) == member.found.st_size and is_same_moment(member.found, after):
-                return Member(member.found, member.xattrs, None, content, True)
+                return Member(member.found, member.xattrs, None, content, True, member.original)
             member = self.look_large(fd)
             if member.segments is not None or member.found.st_size > PACK_BYTES:
                 return member
         size = member.found.st_size
-        return Member(member.found, member.xattrs, None, content[:size].ljust(size, b"\0"), False)
+        return Member(member.found, member.xattrs, None, content[:size].ljust(size, b"\0"), False, member.original)
 
     def look_large(self, fd: int) -> Member:
         """Return the file's facts alone. Raises NotRead."""
