@@ -26,9 +26,12 @@ from smartbackup_panel.core.model import JobKind
 from smartbackup_panel.core.ports import JobEngine, PanelAdapter
 from smartbackup_panel.core.surroundings import Surroundings
 from smartbackup_panel.core.tree import Tenant
+from smartbackup_panel.services import catalog
 from smartbackup_panel.services.accounts import Accounts
 from smartbackup_panel.services.analysis import analyse
 from smartbackup_panel.services.backup import back_up
+from smartbackup_panel.services.contents import Contents
+from smartbackup_panel.services.downloads import Downloads, make_download
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import Runner, this_process
 from smartbackup_panel.services.left_out import RowsLeftOut
@@ -53,6 +56,7 @@ USE_CASES = {
     JobKind.UNDO: undo,
     JobKind.RETENTION: remove_old_points,
     JobKind.SCRUB: scrub,
+    JobKind.EXPORT: make_download,
 }
 
 
@@ -66,6 +70,8 @@ class Services:
     accounts: Accounts
     policies: Policies
     left_out: RowsLeftOut
+    contents: Contents
+    downloads: Downloads
 
     def web_secret(self) -> bytes:
         """Return the key that signs the standalone host's sessions; made at first use."""
@@ -73,7 +79,7 @@ class Services:
 
     def runner(self, name: str | None = None) -> Runner:
         """Return what runs jobs here; `name` is the worker's, without it this process's."""
-        return Runner(self.installation, USE_CASES, name=name or this_process())
+        return Runner(self.installation, USE_CASES, name=name or this_process(), afterwards=catalog.after_job)
 
     def job_engine(self) -> JobEngine:
         """Return the durable engine of the worker (imported here: it is large)."""
@@ -102,6 +108,8 @@ def open_services(settings: Settings) -> Services:
         Accounts(installation),
         Policies(installation),
         RowsLeftOut(installation),
+        Contents(installation),
+        Downloads(installation),
     )
 
 

@@ -8,7 +8,17 @@ import sys
 import click
 
 from smartbackup_panel import __version__
-from smartbackup_panel.commands import accounts, databases, domains, keeping, points, restoring, schedules, service
+from smartbackup_panel.commands import (
+    accounts,
+    contents,
+    databases,
+    domains,
+    keeping,
+    points,
+    restoring,
+    schedules,
+    service,
+)
 from smartbackup_panel.commands.session import Session
 from smartbackup_panel.core.errors import WrongUsage
 
@@ -46,9 +56,12 @@ for added in (
     domains.reconcile,
     points.backup,
     points.points,
-    points.browse,
-    points.cat,
-    points.diff,
+    contents.browse,
+    contents.cat,
+    contents.diff,
+    contents.history,
+    contents.search,
+    contents.export,
     points.verify,
     restoring.restore,
     restoring.undo,

@@ -12,9 +12,9 @@ from types import FrameType
 
 from smartbackup_panel.bootstrap import Services
 from smartbackup_panel.core.errors import MissingDocumentRoot
-from smartbackup_panel.core.model import PANEL, DomainState
+from smartbackup_panel.core.model import ALONGSIDE, PANEL, DomainState
 from smartbackup_panel.core.ports import JobEngine, PanelEvent
-from smartbackup_panel.services import events, pacing, scheduling, upkeep
+from smartbackup_panel.services import catalog, events, pacing, scheduling, upkeep
 from smartbackup_panel.services.coverage import cover_new_domains
 from smartbackup_panel.services.domains import reconcile
 from smartbackup_panel.services.tenants import keep_agent_ready
@@ -62,6 +62,7 @@ class Worker:
             keep_agent_ready()
             log.info("worker started", extra={"pid": os.getpid()})
             self._hand_over(engine, interrupted=True)
+            threading.Thread(target=self._keep_catalogs, name="catalogs", daemon=True).start()
             while not self._stop.is_set():
                 try:
                     self._tick(engine)
@@ -69,6 +70,12 @@ class Worker:
                     log.exception("a tick failed")
                 self._stop.wait(TICK_SECONDS)
             log.info("worker stops; what it was doing goes on at its next start")
+
+    def _keep_catalogs(self) -> None:
+        """Bring catalogs up to date that a job's own end did not: at the start and once an hour, beside the jobs."""
+        while not self._stop.is_set():
+            catalog.catch_up_all(self.installation)
+            self._stop.wait(HOUR_SECONDS)
 
     def run_once(self) -> int:
         """Do what is due now, in this process, and return how many jobs ran. Raises WorkerUnavailable."""
@@ -140,7 +147,8 @@ class Worker:
             waiting = pacing.ready(self.installation, waiting)
         for job in waiting:
             if job.id not in self._handed_over:
-                engine.enqueue(job.id, job.domain_id or "installation", job.priority)
+                beside = f"{job.kind}:{job.id}" if job.kind in ALONGSIDE else None
+                engine.enqueue(job.id, beside or job.domain_id or "installation", job.priority)
         self._handed_over = {job.id for job in waiting}
 
     def _is_due(self, name: str, every_seconds: float) -> bool:

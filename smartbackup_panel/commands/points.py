@@ -1,8 +1,7 @@
-"""`smartbackup backup`, `points`, `browse`, `cat`, `diff`, `verify`: restore points and what is in them."""
+"""`smartbackup backup`, `points`, `verify`: restore points are made, listed and checked."""
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,6 @@ from smartbackup_panel.commands.session import EXIT_PARTIAL, Session, command, e
 
 if TYPE_CHECKING:
     from smartbackup_panel.core.model import Job, Point
-    from smartbackup_panel.core.tree import Entry
-    from smartbackup_panel.services.installation import Installation
-    from smartbackup_panel.services.queries import Queries
 
 
 @click.command()
@@ -75,59 +71,6 @@ def points(session: Session, domain: str) -> None:
 
 @click.command()
 @click.argument("domain")
-@click.option("--point", required=True, help="A point's id, the beginning of it, its archive's name, or 'latest'.")
-@click.argument("path", required=False, default="")
-@command
-def browse(session: Session, domain: str, point: str, path: str) -> None:
-    """List what a point holds in a folder."""
-    from smartbackup_panel.commands.tables import show_table, size
-    from smartbackup_panel.core.errors import UnknownPath
-    from smartbackup_panel.core.tree import EntryType
-    from smartbackup_panel.services.contents import open_archives
-
-    with open_archives(*parts(session), domain_of(session, domain), point) as archives:
-        wanted = checked_path(path)
-        found = archives.find(wanted)
-        if found is None:
-            raise UnknownPath(f"the point holds no {path!r}")
-        entries = archives.children(wanted) if found.type is EntryType.DIRECTORY else [found]
-    rows = [(entry.type, f"{entry.mode:04o}", entry.user, size(entry.size), _name(entry)) for entry in entries]
-    session.answer(
-        [_entry(entry) for entry in entries], lambda: show_table(("type", "mode", "owner", "size", "name"), rows)
-    )
-
-
-@click.command()
-@click.argument("domain")
-@click.option("--point", required=True, help="A point's id, the beginning of it, its archive's name, or 'latest'.")
-@click.argument("path")
-@command
-def cat(session: Session, domain: str, point: str, path: str) -> None:
-    """Write one file of a point to the standard output, after its checksum matched."""
-    from smartbackup_panel.engine.archive_reader import read_file
-    from smartbackup_panel.services.contents import open_archives
-
-    with open_archives(*parts(session), domain_of(session, domain), point) as archives:
-        read_file(archives, checked_path(path), sys.stdout.fileno())
-
-
-@click.command()
-@click.argument("domain")
-@click.argument("older")
-@click.argument("newer")
-@command
-def diff(session: Session, domain: str, older: str, newer: str) -> None:
-    """Show what differs between two points of a domain."""
-    from smartbackup_panel.commands.tables import show_table
-    from smartbackup_panel.services.contents import compare_points
-
-    found = compare_points(*parts(session), domain_of(session, domain), older, newer)
-    rows = [(name, path) for name, paths in found.items() for path in paths]
-    session.answer({"domain": domain, **found}, lambda: show_table(("change", "path"), rows))
-
-
-@click.command()
-@click.argument("domain")
 @click.option("--point", help="Only this point, with everything that it builds on.")
 @click.option("--level", type=click.Choice(["sampled", "read back", "whole chain"]), help="How far it is read.")
 @command
@@ -136,7 +79,7 @@ def verify(session: Session, domain: str, point: str | None, level: str | None) 
     from smartbackup_panel.commands.tables import show_table
     from smartbackup_panel.core.model import COMMAND_LINE
 
-    found = domain_of(session, domain)
+    found = session.domain(domain).id
     chosen = session.services.queries.point_named(COMMAND_LINE, found, point).id if point else None
     job = session.services.requests.verify(COMMAND_LINE, found, chosen, level)
 
@@ -145,28 +88,6 @@ def verify(session: Session, domain: str, point: str | None, level: str | None) 
         show_table(("archive", "state"), rows)
 
     session.finish_job(session.run(job), tell)
-
-
-def parts(session: Session) -> tuple[Installation, Queries]:
-    """Return what looking into points needs."""
-    return session.services.installation, session.services.queries
-
-
-def domain_of(session: Session, name: str) -> str:
-    """Return the id of a domain by its name."""
-    return session.domain(name).id
-
-
-def checked_path(text: str) -> bytes:
-    """Return a path inside a point as bytes; raises UnsafePath for one that could lead out."""
-    from smartbackup_panel.core.errors import UnsafePath
-
-    path = os.fsencode(text).strip(b"/")
-    if path == b".":
-        path = b""
-    if any(part in (b"", b".", b"..") for part in path.split(b"/") if path) or b"\0" in path:
-        raise UnsafePath(f"{text!r} is no path inside the domain's folder")
-    return path
 
 
 def _finish_all(session: Session, ended: list[tuple[str, Job]]) -> None:
@@ -223,24 +144,4 @@ def _row(point: Point) -> dict[str, Any]:
         "pinned": point.pinned,
         "parent": point.parent_id,
         "warnings": list(point.warnings),
-    }
-
-
-def _name(entry: Entry) -> str:
-    return entry.path.decode("utf-8", "surrogateescape")
-
-
-def _entry(entry: Entry) -> dict[str, Any]:
-    return {
-        "path": _name(entry),
-        "type": entry.type,
-        "size_bytes": entry.size,
-        "mode": f"{entry.mode:04o}",
-        "uid": entry.uid,
-        "gid": entry.gid,
-        "owner": entry.user,
-        "mtime_ns": entry.mtime_ns,
-        "sha256": entry.sha256.hex() if entry.sha256 else None,
-        "link": entry.link.decode("utf-8", "surrogateescape") or None,
-        "skipped": entry.reason,
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from smartbackup_panel.commands.points import checked_path, domain_of
+from smartbackup_panel.commands.contents import checked_path, domain_of
 from smartbackup_panel.commands.session import Session, command
 
 

@@ -87,9 +87,11 @@ def _shown(name: str, value: object) -> str:
 @click.command("rebuild-catalog")
 @command
 def rebuild_catalog(session: Session) -> None:
-    """Read the store and record every point that the state does not know (after the state was lost)."""
+    """Read the store and record every point that the state does not know (after the state was lost); list their files anew."""
     from smartbackup_panel.commands.tables import show_facts
+    from smartbackup_panel.services.catalog import catch_up_all
     from smartbackup_panel.services.rebuild import rebuild
 
     found = rebuild(session.services.installation)
+    found["listed"] = catch_up_all(session.services.installation, anew=True)
     session.answer(found, lambda: show_facts(found.items()))

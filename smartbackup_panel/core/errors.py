@@ -78,6 +78,20 @@ class UnknownPath(SmartBackupError):
     default_hint = "`smartbackup browse DOMAIN --point POINT` lists what the point holds."
 
 
+class CatalogBehind(SmartBackupError):
+    """The list of a restore point's files is not in the catalog yet."""
+
+    code, http_status = "catalog.behind", 409
+    default_hint = "It is made by the worker within a minute; `smartbackup rebuild-catalog` makes all lists again."
+
+
+class DownloadGone(SmartBackupError):
+    """A download was taken already, or not within its ten minutes."""
+
+    code, http_status = "download.gone", 410
+    default_hint = "A download can be taken once, for ten minutes. Ask for it again."
+
+
 class NotAllowed(SmartBackupError):
     """The actor may see the object but not do this with it."""
 

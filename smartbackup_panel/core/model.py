@@ -200,6 +200,7 @@ class JobKind(StrEnum):
     PLAN = "plan"
     RESTORE = "restore"
     UNDO = "undo"
+    EXPORT = "export"
     RECONCILE = "reconcile"
     RETENTION = "retention"
     SCRUB = "scrub"
@@ -225,6 +226,7 @@ PRIORITY = {
     JobKind.UNDO: 1,
     JobKind.RESTORE: 1,
     JobKind.PLAN: 2,
+    JobKind.EXPORT: 2,
     JobKind.RECONCILE: 3,
     JobKind.BACKUP: 5,
     JobKind.ANALYSE: 6,
@@ -232,6 +234,10 @@ PRIORITY = {
     JobKind.RETENTION: 8,
     JobKind.SCRUB: 9,
 }
+
+
+ALONGSIDE = frozenset({JobKind.EXPORT})
+"""Jobs that only read finished archives: they wait for no other job of their domain."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -395,3 +395,51 @@ class DumpSummary:
     dump_sha256: bytes
     sections: tuple[DumpSection, ...]
     seconds: float
+
+
+class ExportFormat(StrEnum):
+    """How paths of a point are downloaded: one file as it is, or files and folders in an archive."""
+
+    FILE = "file"
+    TAR_GZ = "tar.gz"
+    ZIP = "zip"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSummary:
+    """What a download holds: files and links, bytes of their content, and how many paths the point had left out."""
+
+    file_count: int
+    size_bytes: int
+    skipped_count: int
+
+
+class TextDiffState(StrEnum):
+    """Whether two contents could be compared line by line."""
+
+    TEXT = "text"
+    SAME = "same"
+    BINARY = "binary"
+    TOO_LARGE = "too_large"
+
+
+@dataclass(frozen=True, slots=True)
+class DiffLine:
+    """One line: kind "-" is only in the older text, "+" only in the newer, " " in both, "@" begins a place further on.
+
+    Numbers of lines count from 1.
+    """
+
+    kind: str
+    old: int | None
+    new: int | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextDiff:
+    """What changed inside a text; `is_cut` when only the first lines are here."""
+
+    state: TextDiffState
+    lines: tuple[DiffLine, ...] = ()
+    is_cut: bool = False

@@ -20,6 +20,8 @@ from smartbackup_panel.core.tree import (
     AgentPurpose,
     ArchiveSummary,
     Changes,
+    ExportFormat,
+    ExportSummary,
     PointKind,
     Progress,
     RestoreMode,
@@ -31,6 +33,7 @@ from smartbackup_panel.core.tree import (
     Staging,
     SwapState,
     Tenant,
+    TextDiff,
     VerifySummary,
     WriteOptions,
 )
@@ -241,6 +244,25 @@ class Agent:
         """
         names, fds = _parts(point)
         return self._ask(messages.ReadFile(names, path), int, [*fds, out_fd])
+
+    def export(
+        self,
+        point: ArchiveSet,
+        paths: Sequence[bytes],
+        kind: ExportFormat,
+        out_fd: int,
+        limit_bytes: int,
+        on_progress: OnProgress | None = None,
+    ) -> ExportSummary:
+        """Write paths of a point as a download of at most `limit_bytes` to `out_fd`. Raises UnknownPath, NoSpace."""
+        names, fds = _parts(point)
+        request = messages.Export(names, list(paths), kind, limit_bytes)
+        return self._ask(request, ExportSummary, [*fds, out_fd], on_progress=on_progress)
+
+    def diff_text(self, before_fd: int, newer: ArchiveSet, path: bytes) -> TextDiff:
+        """Return how the text in `before_fd` became the one at `path` of a point."""
+        names, fds = _parts(newer)
+        return self._ask(messages.DiffText(names, path), TextDiff, [*fds, before_fd])
 
     def plan(
         self,

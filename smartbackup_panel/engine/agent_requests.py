@@ -30,6 +30,7 @@ from smartbackup_panel.engine.archive_writer import PointWriter, Written, write_
 from smartbackup_panel.engine.changes import YOUNG_NS, compare
 from smartbackup_panel.engine.channel import Channel
 from smartbackup_panel.engine.exclusions import compile_exclusions
+from smartbackup_panel.engine.export import export
 from smartbackup_panel.engine.fsafe import closing, empty_folder, open_folder, remove_tree
 from smartbackup_panel.engine.giver import Giver
 from smartbackup_panel.engine.left_out import LeftOut
@@ -40,6 +41,7 @@ from smartbackup_panel.engine.restore_writer import Finisher, RestoreWriter
 from smartbackup_panel.engine.sampling import verify_sample
 from smartbackup_panel.engine.scan import LinkCounts, ScanCounts, ScanRules, spooled
 from smartbackup_panel.engine.spool import Seen, Spool
+from smartbackup_panel.engine.text_diff import MAX_DIFF_BYTES, diff_text
 from smartbackup_panel.engine.tree_reader import TreeReader
 from smartbackup_panel.engine.verify import verify_point
 
@@ -73,6 +75,13 @@ class AgentRequests:
             case messages.ReadFile():
                 with _open_point(request.archives, fds[:-1]) as point:
                     return read_file(point, request.path, fds[-1])
+            case messages.Export():
+                with _open_point(request.archives, fds[:-1]) as point:
+                    told = self._told("export")
+                    return export(point, request.paths, request.format, fds[-1], request.limit_bytes, told)
+            case messages.DiffText():
+                with _open_point(request.archives, fds[:-1]) as point:
+                    return diff_text(os.pread(fds[-1], MAX_DIFF_BYTES + 1, 0), point, request.path)
             case messages.Plan():
                 return self._plan(request, fds)
             case messages.Stage():

@@ -9,6 +9,7 @@ import msgspec
 
 from smartbackup_panel.core.tree import (
     AgentPurpose,
+    ExportFormat,
     Progress,
     RestoreOptions,
     ScanOptions,
@@ -70,6 +71,22 @@ class ReadFile(msgspec.Struct, tag=True, frozen=True):
     path: bytes
 
 
+class Export(msgspec.Struct, tag=True, frozen=True):
+    """Write paths as a download; descriptors: the point's archives, then the output."""
+
+    archives: list[str]
+    paths: list[bytes]
+    format: ExportFormat
+    limit_bytes: int
+
+
+class DiffText(msgspec.Struct, tag=True, frozen=True):
+    """Compare a text with that of a point; descriptors: the point's archives, then the older text."""
+
+    archives: list[str]
+    path: bytes
+
+
 class Plan(msgspec.Struct, tag=True, frozen=True):
     """Plan a restore; descriptors: the point's archives, then a folder on the filesystem to write to if not beside the site."""
 
@@ -126,6 +143,8 @@ Request = (
     | Verify
     | Inspect
     | ReadFile
+    | Export
+    | DiffText
     | Plan
     | Stage
     | MakeStaging

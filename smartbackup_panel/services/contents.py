@@ -1,22 +1,134 @@
-"""Looking into points: their archives opened for reading, and two points compared."""
+"""Looking into points: folders, what became of a file, two points compared, names; answered by the catalog.
+
+Pages and the command line ask here. Only the command line and the worker may open archives themselves (SECURITY rule 27).
+"""
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from smartbackup_panel.adapters.db import domains
-from smartbackup_panel.core.errors import UnknownPath
-from smartbackup_panel.core.model import COMMAND_LINE
+from smartbackup_panel.adapters.db import catalog, catalog_file, domains, points
+from smartbackup_panel.core.errors import CatalogBehind, UnknownPath, UnknownPoint
+from smartbackup_panel.core.model import COMMAND_LINE, Actor, Domain, Point
 from smartbackup_panel.core.tree import Entry, EntryType
 from smartbackup_panel.engine.archive_reader import ArchiveSet
-from smartbackup_panel.engine.entries import sort_key
 from smartbackup_panel.services import store
+from smartbackup_panel.services.domains import domain_by_id
+from smartbackup_panel.services.installation import Installation
+from smartbackup_panel.services.pages import Comparison, Difference, Folder, Found, History, Version
+from smartbackup_panel.services.paths import checked_path
 
 if TYPE_CHECKING:
-    from smartbackup_panel.services.installation import Installation
     from smartbackup_panel.services.queries import Queries
+
+PAGE_SIZE = 500
+MOST_HITS = 1_000
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Every question takes the actor first. Raises UnknownDomain, UnknownPoint, UnknownPath alike for "not there" and "not yours".
+
+    CatalogBehind says that a point's list is not ready yet, UnsafePath that a text is no path inside a domain's folder.
+    """
+
+    installation: Installation
+
+    def folder(self, actor: Actor, domain_id: str, point_id: str, path: bytes, after: bytes = b"") -> Folder:
+        """Return a page of a folder's content."""
+        domain, every = self._domain(actor, domain_id)
+        point = _point(every, point_id)
+        with self._catalog(domain) as (connection, numbers):
+            number = _number(numbers, point)
+            own = catalog.find(connection, number, checked_path(path))
+            if own is None or own.type is not EntryType.DIRECTORY:
+                raise UnknownPath(f"the restore point has no folder {path[:200]!r}")
+            rows = catalog.children(connection, number, path, after, PAGE_SIZE + 1)
+            total = (
+                len(rows) if not after and len(rows) <= PAGE_SIZE else catalog.count_children(connection, number, path)
+            )
+        shown = rows[:PAGE_SIZE]
+        more = catalog.split(shown[-1].path)[1] if len(rows) > PAGE_SIZE else None
+        return Folder(domain, point, path, tuple(shown), total, more)
+
+    def entry(self, actor: Actor, domain_id: str, point_id: str, path: bytes) -> Entry:
+        """Return what a point holds at a path."""
+        domain, every = self._domain(actor, domain_id)
+        with self._catalog(domain) as (connection, numbers):
+            found = catalog.find(connection, _number(numbers, _point(every, point_id)), checked_path(path))
+        if found is None:
+            raise UnknownPath(f"the restore point has no {path[:200]!r}")
+        return found
+
+    def history(self, actor: Actor, domain_id: str, path: bytes) -> History:
+        """Return what became of a path over all points."""
+        domain, every = self._domain(actor, domain_id)
+        with self._catalog(domain) as (connection, numbers):
+            versions = catalog.history(connection, checked_path(path))
+        told = tuple(_version(row, every, numbers) for row in versions)
+        if not told:
+            raise UnknownPath(f"no restore point has {path[:200]!r}")
+        return History(domain, path, tuple(version for version in told if version.points))
+
+    def compare(self, actor: Actor, domain_id: str, one_id: str, other_id: str) -> Comparison:
+        """Return what differs between two points, the older one first however they are given."""
+        domain, every = self._domain(actor, domain_id)
+        older, newer = sorted((_point(every, one_id), _point(every, other_id)), key=lambda point: point.created_at)
+        with self._catalog(domain) as (connection, numbers):
+            pairs = list(catalog.differences(connection, _number(numbers, older), _number(numbers, newer)))
+        found = [Difference(_path(pair), *pair) for pair in pairs]
+        found.sort(key=lambda row: catalog.key_of(row.path))
+        return Comparison(
+            domain,
+            older,
+            newer,
+            added=tuple(row for row in found if row.then is None),
+            changed=tuple(row for row in found if row.then is not None and row.later is not None),
+            removed=tuple(row for row in found if row.later is None),
+        )
+
+    def search(self, actor: Actor, domain_id: str, text: str) -> Found:
+        """Return the paths of all points whose name contains `text`, whatever the case of its letters.
+
+        With a slash in it, what stands before the last one must be in the folder's path. Nothing is found for no text.
+        """
+        domain, every = self._domain(actor, domain_id)
+        folder, _, name = text.strip().strip("/").rpartition("/")
+        word = catalog.fold(name.encode("utf-8", "surrogateescape"))
+        if not word:
+            return Found(domain, text, (), False)
+        with self._catalog(domain) as (connection, numbers):
+            rows = catalog.search(connection, word, MOST_HITS + 1)
+        above = catalog.fold(folder.encode("utf-8", "surrogateescape"))
+        kept = [row for row in rows[:MOST_HITS] if above in catalog.fold(catalog.split(row.entry.path)[0])]
+        hits = [hit for hit in (_version(row, every, numbers) for row in kept) if hit.points]
+        hits.sort(
+            key=lambda hit: (not hit.is_newest, catalog.fold(catalog.split(hit.entry.path)[1]) != word, hit.entry.path)
+        )
+        return Found(domain, text, tuple(hits), len(rows) > MOST_HITS)
+
+    def _domain(self, actor: Actor, domain_id: str) -> tuple[Domain, list[Point]]:
+        """Return a domain of the actor's and its points, newest first."""
+        with self.installation.state.read() as tx:
+            domain = domain_by_id(tx, actor, domain_id)
+            return domain, points.list_points(tx, domain.id)
+
+    @contextmanager
+    def _catalog(self, domain: Domain) -> Iterator[tuple[sqlite3.Connection, dict[str, int]]]:
+        """Give the domain's catalog and the numbers of its points."""
+        try:
+            with catalog_file.open_for_reading(self.installation.catalog_file(domain.id)) as connection:
+                yield connection, catalog_file.list_points(connection)
+        except (FileNotFoundError, sqlite3.Error) as error:
+            log.info("catalog of %s not readable: %s", domain.name, error)
+            raise CatalogBehind("the list of this site's files is being made") from error
 
 
 @contextmanager
@@ -34,47 +146,28 @@ def open_archives(installation: Installation, queries: Queries, domain_id: str, 
         yield archives
 
 
-def compare_points(
-    installation: Installation, queries: Queries, domain_id: str, older: str, newer: str
-) -> dict[str, list[str]]:
-    """Return the paths that were added, changed and removed between two points, in path order; folders are not counted."""
-    found: dict[str, list[str]] = {"added": [], "changed": [], "removed": []}
-    with (
-        open_archives(installation, queries, domain_id, older) as before,
-        open_archives(installation, queries, domain_id, newer) as after,
-    ):
-        for old, new in _pairs(before.entries(), after.entries()):
-            if old is None and new is not None:
-                found["added"].append(_name(new))
-            elif new is None and old is not None:
-                found["removed"].append(_name(old))
-            elif old is not None and new is not None and _what(old) != _what(new):
-                found["changed"].append(_name(new))
+def _point(every: list[Point], point_id: str) -> Point:
+    found = next((point for point in every if point.id == point_id), None)
+    if found is None:
+        raise UnknownPoint("there is no such restore point")
+    if found.archive is None:
+        raise UnknownPath("this restore point holds databases only")
     return found
 
 
-def _pairs(before: Iterator[Entry], after: Iterator[Entry]) -> Iterator[tuple[Entry | None, Entry | None]]:
-    """Yield both lists side by side in path order; both are sorted, so nothing is kept in memory."""
-    old, new = _next_content(before), _next_content(after)
-    while old is not None or new is not None:
-        if new is None or (old is not None and sort_key(old.path) < sort_key(new.path)):
-            yield old, None
-            old = _next_content(before)
-        elif old is None or sort_key(new.path) < sort_key(old.path):
-            yield None, new
-            new = _next_content(after)
-        else:
-            yield old, new
-            old, new = _next_content(before), _next_content(after)
+def _number(numbers: dict[str, int], point: Point) -> int:
+    if point.id not in numbers:
+        raise CatalogBehind(f"the list of the restore point of {point.created_at:%Y-%m-%d %H:%M} is being made")
+    return numbers[point.id]
 
 
-def _next_content(entries: Iterator[Entry]) -> Entry | None:
-    return next((entry for entry in entries if entry.type not in (EntryType.DIRECTORY, EntryType.SKIPPED)), None)
+def _version(row: catalog.Version, every: list[Point], numbers: dict[str, int]) -> Version:
+    last = max(numbers.values()) if row.last is None else row.last
+    having = tuple(point for point in every if row.first <= numbers.get(point.id, -1) <= last)
+    return Version(row.entry, having, row.last is None)
 
 
-def _what(entry: Entry) -> tuple[object, ...]:
-    return (entry.type, entry.sha256, entry.link, entry.mode, entry.uid, entry.gid, entry.size, entry.mtime_ns)
-
-
-def _name(entry: Entry) -> str:
-    return entry.path.decode("utf-8", "surrogateescape")
+def _path(pair: tuple[Entry | None, Entry | None]) -> bytes:
+    entry = pair[0] or pair[1]
+    assert entry is not None, "a difference has one side at least"
+    return entry.path

@@ -43,6 +43,10 @@ class Installation:
         """Return the path of the lock that one job of a domain holds."""
         return os.path.join(self.settings.state_dir, "locks", domain_id)
 
+    def catalog_file(self, domain_id: str) -> str:
+        """Return the path of a domain's catalog."""
+        return os.path.join(self.settings.state_dir, "catalog", f"{domain_id}.sqlite")
+
     def spool_folder(self) -> str:
         """Return the folder of the worker's own temporary files."""
         folder = os.path.join(self.settings.state_dir, "tmp")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from smartbackup_panel.adapters.db import domains, jobs
 from smartbackup_panel.adapters.locks import held
 from smartbackup_panel.core.errors import AgentFailed, Cancelled, SmartBackupError, UnknownDomain
-from smartbackup_panel.core.model import Domain, Job, JobKind, JobState, LogLine, Progress
+from smartbackup_panel.core.model import ALONGSIDE, Domain, Job, JobKind, JobState, LogLine, Progress
 from smartbackup_panel.services.installation import Installation
 
 PROGRESS_EVERY_SECONDS = 0.5
@@ -83,16 +83,22 @@ class Runner:
     use_cases: Mapping[JobKind, UseCase]
     name: str
     whole_cases: Mapping[JobKind, WholeCase] = field(default_factory=dict)
+    afterwards: Callable[[Installation, str], None] | None = None
+    """What is done for a domain after each of its jobs, which has ended by then, but still under the domain's lock."""
 
     def run(self, job_id: str, watch: Callable[[Job, Progress], None] | None = None) -> Job:
         """Run a job to its end and return it as it ended; an error is recorded, not raised. Once ended, nothing happens."""
-        domain_id = self._job(job_id).domain_id
-        if domain_id is None:
+        job = self._job(job_id)
+        domain_id = job.domain_id
+        if domain_id is None or job.kind in ALONGSIDE:
             return self._run(job_id, watch)
         lock = self.installation.domain_lock(domain_id)
         try:
             with held(lock, DOMAIN_WAIT_SECONDS, lambda: self._check_waiting(job_id)):
-                return self._run(job_id, watch)
+                job = self._run(job_id, watch)
+                if self.afterwards is not None:
+                    self.afterwards(self.installation, domain_id)
+                return job
         except SmartBackupError as error:
             self._finish(job_id, _state_after(error), None, error)
             return self._job(job_id)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from smartbackup_panel.core.model import Analysis, Domain, Job, LogLine, Point, Schedule
+from smartbackup_panel.core.tree import Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +96,84 @@ class JobPage:
     log: tuple[LogLine, ...]
     estimate_seconds: float | None
     undo: Undo | None
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What a point holds in a folder, by name; `total` counts all of it, `after` is where the next page begins."""
+
+    domain: Domain
+    point: Point
+    path: bytes
+    entries: tuple[Entry, ...]
+    total: int
+    after: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a path was in some points, which follow one another (newest first). `is_newest`: the newest point has it still."""
+
+    entry: Entry
+    points: tuple[Point, ...]
+    is_newest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a path was over all points, newest first."""
+
+    domain: Domain
+    path: bytes
+    versions: tuple[Version, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A path that differs between two points: `then` is None where it was added, `later` where it was removed."""
+
+    path: bytes
+    then: Entry | None
+    later: Entry | None
+
+    @property
+    def has_other_content(self) -> bool:
+        """Whether more than owner, mode and time differ."""
+        if self.then is None or self.later is None:
+            return True
+        return (self.then.sha256, self.then.link, self.then.type) != (
+            self.later.sha256,
+            self.later.link,
+            self.later.type,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two points of a domain and what differs, each list in path order; folders do not count."""
+
+    domain: Domain
+    older: Point
+    newer: Point
+    added: tuple[Difference, ...]
+    changed: tuple[Difference, ...]
+    removed: tuple[Difference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Paths whose name contains a text, those that are there now first; `has_more` when only the first are here."""
+
+    domain: Domain
+    text: str
+    hits: tuple[Version, ...]
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A download in the hands of the one who asked: an open file that has no name any more, and what to call it."""
+
+    fd: int
+    name: bytes
+    size_bytes: int

@@ -13,6 +13,7 @@ from smartbackup_panel.adapters.db.statistics import forget_points
 from smartbackup_panel.adapters.locks import if_free
 from smartbackup_panel.core.alarms import LAST_WARNING_DAYS
 from smartbackup_panel.core.model import PANEL, SCHEDULER, Domain, DomainState
+from smartbackup_panel.services import catalog
 from smartbackup_panel.services.alarms import clock_is_suspect
 from smartbackup_panel.services.installation import Installation
 
@@ -70,6 +71,7 @@ def _purge(installation: Installation, domain: Domain) -> None:
         traffic.forget_domain(tx, domain.id)
         people.add_audit(tx, installation.clock.now(), SCHEDULER, PURGED, domain.id, None, {"points": count})
     log.info("domain purged: %s, %d points", domain.name, count)
+    catalog.forget(installation, domain.id)
     root = installation.settings.backup_root
     _remove_folder(installation.store_folder(domain))
     _remove_folder(os.path.join(root, ".incremental", domain.store_folder))

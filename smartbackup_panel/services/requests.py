@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -20,8 +21,10 @@ from smartbackup_panel.core.errors import (
     WrongUsage,
 )
 from smartbackup_panel.core.model import Actor, Domain, Job, JobKind, JobState, Point, PointKind, PointState, Verified
+from smartbackup_panel.core.tree import ExportFormat
 from smartbackup_panel.services.domains import domain_by_id
 from smartbackup_panel.services.installation import Installation
+from smartbackup_panel.services.paths import checked_path
 
 TYPES = ("auto", *PointKind)
 LEVELS = (Verified.SAMPLED, Verified.READ_BACK, Verified.CHAIN)
@@ -67,10 +70,19 @@ class Requests:
             raise NotAllowed("only an administrator removes restore points")
         return self._submit(actor, JobKind.RETENTION, domain_id, {}, f"{JobKind.RETENTION}:{domain_id}")
 
-    def plan(self, actor: Actor, domain_id: str, point_id: str, files: bool, databases: bool, exact: bool) -> Job:
-        """Return the job that computes what a restore would do; it changes nothing of the site."""
+    def plan(
+        self,
+        actor: Actor,
+        domain_id: str,
+        point_id: str,
+        files: bool,
+        databases: bool,
+        exact: bool,
+        paths: tuple[str, ...] = (),
+    ) -> Job:
+        """Return the job that computes what a restore (of `paths` alone where there are some) would do; nothing changes."""
         params = self.restore_params(
-            actor, domain_id, point_id, files=files, databases=databases, exact=exact, paths=(), to=None
+            actor, domain_id, point_id, files=files, databases=databases, exact=exact, paths=paths, to=None
         )
         return self.plan_of(actor, domain_id, params)
 
@@ -128,6 +140,8 @@ class Requests:
             )
         if not (files or databases):
             raise WrongUsage("nothing was chosen to restore", hint="Choose files, databases or both.")
+        for path in paths:
+            checked_path(os.fsencode(path))
         if to is not None and not actor.is_admin:
             raise WrongUsage("only an administrator may restore to another folder")
         return {
@@ -138,6 +152,30 @@ class Requests:
             "paths": list(paths),
             "to": to,
         }
+
+    def export(self, actor: Actor, domain_id: str, point_id: str, paths: tuple[str, ...], kind: ExportFormat) -> Job:
+        """Return the job that prepares a download of files and folders of a point."""
+        with self.installation.state.read() as tx:
+            _point(tx, domain_by_id(tx, actor, domain_id), point_id)
+        if not paths or (kind is ExportFormat.FILE and len(paths) != 1):
+            raise WrongUsage("nothing was chosen to download", hint="Choose files or folders, then ask again.")
+        for path in paths:
+            checked_path(os.fsencode(path))
+        params: dict[str, object] = {"point": point_id, "paths": list(paths), "format": kind.value}
+        return self._download(actor, domain_id, params)
+
+    def text_diff(self, actor: Actor, domain_id: str, older_id: str, newer_id: str, path: str) -> Job:
+        """Return the job that compares a file's text in two points."""
+        with self.installation.state.read() as tx:
+            domain = domain_by_id(tx, actor, domain_id)
+            _point(tx, domain, older_id)
+            _point(tx, domain, newer_id)
+        checked_path(os.fsencode(path))
+        return self._download(actor, domain_id, {"older": older_id, "newer": newer_id, "path": path, "format": "diff"})
+
+    def _download(self, actor: Actor, domain_id: str, params: dict[str, object]) -> Job:
+        key = _key("export", domain_id, repr((actor.login, sorted(params.items()))))
+        return self._submit(actor, JobKind.EXPORT, domain_id, params, key)
 
     def undo(self, actor: Actor, domain_id: str, restore_job_id: str | None, key: str) -> Job:
         """Return the job that takes a restore back; without an id the domain's last one."""

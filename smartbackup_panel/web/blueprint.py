@@ -10,7 +10,7 @@ from werkzeug.routing import BaseConverter
 
 from smartbackup_panel.resources import folder
 from smartbackup_panel.web import context, errors, guard, headers
-from smartbackup_panel.web.views import dashboard, domain, jobs, restore
+from smartbackup_panel.web.views import contents, dashboard, domain, downloads, jobs, restore
 
 CONVERTER = "smartbackup_id"
 
@@ -30,6 +30,14 @@ ROUTES: tuple[tuple[str, str, View], ...] = (
     ("POST", "/domains/<smartbackup_id:domain_id>/points/<smartbackup_id:point_id>/verify", domain.verify),
     ("GET", "/domains/<smartbackup_id:domain_id>/points/<smartbackup_id:point_id>/restore", restore.choose),
     ("POST", "/domains/<smartbackup_id:domain_id>/points/<smartbackup_id:point_id>/plan", restore.make_plan),
+    ("GET", "/domains/<smartbackup_id:domain_id>/points/<smartbackup_id:point_id>/files", contents.browse),
+    ("POST", "/domains/<smartbackup_id:domain_id>/points/<smartbackup_id:point_id>/chosen", downloads.chosen),
+    ("GET", "/domains/<smartbackup_id:domain_id>/history", contents.history),
+    ("GET", "/domains/<smartbackup_id:domain_id>/compare", contents.compare),
+    ("POST", "/domains/<smartbackup_id:domain_id>/text-diff", downloads.text_diff),
+    ("GET", "/domains/<smartbackup_id:domain_id>/search", contents.search),
+    ("GET", "/downloads/<smartbackup_id:download_id>", downloads.download),
+    ("POST", "/downloads/<smartbackup_id:download_id>/file", downloads.take),
     ("GET", "/plans/<smartbackup_id:job_id>", restore.plan),
     ("POST", "/plans/<smartbackup_id:job_id>/restore", restore.confirm),
     ("GET", "/jobs", jobs.listing),

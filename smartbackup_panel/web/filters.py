@@ -25,6 +25,11 @@ def visible(text: object) -> str:
     return "".join(mark if mark.isprintable() else _spelt_out(mark) for mark in words)
 
 
+def visible_line(text: str) -> str:
+    """Return a line of a text like `visible`, its tabs as four spaces."""
+    return visible(text.replace("\t", "    "))
+
+
 def _spelt_out(mark: str) -> str:
     code = ord(mark)
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"⟨U+{code:04X}⟩"

@@ -17,11 +17,12 @@ _YEAR_SECONDS = 31_536_000
 def secure(response: Response) -> Response:
     """Return the response with its headers set: nothing inline, nothing sniffed, nothing framed, no page kept in a cache.
 
+    A download brings a stricter policy of its own.
     Referrer-Policy is same-origin, not no-referrer: browsers would send `Origin: null` with our own forms.
     """
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"
-    response.headers["Content-Security-Policy"] = mount().content_security_policy
+    response.headers.setdefault("Content-Security-Policy", mount().content_security_policy)
     response.headers["X-Frame-Options"] = "SAMEORIGIN"
     if request.endpoint == f"{request.blueprint}.static":
         named_by_version = "v" in request.args

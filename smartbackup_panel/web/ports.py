@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from smartbackup_panel.core.model import Actor, Domain, Job, Point, Role
-from smartbackup_panel.services.pages import Dashboard, DomainPage, JobPage
+from smartbackup_panel.core.tree import ExportFormat, TextDiff
+from smartbackup_panel.services.pages import Comparison, Dashboard, DomainPage, Folder, Found, History, JobPage, Taken
 
 
 class Queries(Protocol):
@@ -31,7 +32,16 @@ class Requests(Protocol):
 
     def backup(self, actor: Actor, domain_id: str, kind: str = "auto") -> Job: ...
 
-    def plan(self, actor: Actor, domain_id: str, point_id: str, files: bool, databases: bool, exact: bool) -> Job: ...
+    def plan(
+        self,
+        actor: Actor,
+        domain_id: str,
+        point_id: str,
+        files: bool,
+        databases: bool,
+        exact: bool,
+        paths: tuple[str, ...] = (),
+    ) -> Job: ...
 
     def restore(self, actor: Actor, plan_job_id: str, typed_name: str | None, key: str) -> Job: ...
 
@@ -40,6 +50,34 @@ class Requests(Protocol):
     def cancel(self, actor: Actor, job_id: str) -> None: ...
 
     def verify(self, actor: Actor, domain_id: str, point_id: str) -> Job: ...
+
+    def export(
+        self, actor: Actor, domain_id: str, point_id: str, paths: tuple[str, ...], kind: ExportFormat
+    ) -> Job: ...
+
+    def text_diff(self, actor: Actor, domain_id: str, older_id: str, newer_id: str, path: str) -> Job: ...
+
+
+class Contents(Protocol):
+    """Looks into points. Raises UnknownDomain, UnknownPoint, UnknownPath, UnsafePath, and CatalogBehind for a new point."""
+
+    def folder(self, actor: Actor, domain_id: str, point_id: str, path: bytes, after: bytes = b"") -> Folder: ...
+
+    def history(self, actor: Actor, domain_id: str, path: bytes) -> History: ...
+
+    def compare(self, actor: Actor, domain_id: str, one_id: str, other_id: str) -> Comparison: ...
+
+    def search(self, actor: Actor, domain_id: str, text: str) -> Found: ...
+
+
+class Downloads(Protocol):
+    """Hands finished downloads over. Raises UnknownJob, DownloadGone."""
+
+    def is_there(self, actor: Actor, job_id: str) -> bool: ...
+
+    def take(self, actor: Actor, job_id: str) -> Taken: ...
+
+    def text_diff(self, actor: Actor, job_id: str) -> TextDiff: ...
 
 
 class Account(Protocol):
@@ -74,6 +112,12 @@ class Services(Protocol):
 
     @property
     def requests(self) -> Requests: ...
+
+    @property
+    def contents(self) -> Contents: ...
+
+    @property
+    def downloads(self) -> Downloads: ...
 
 
 class HostServices(Services, Protocol):

@@ -8,13 +8,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
 from smartbackup_panel.core.model import Actor, DumpFile, Job, JobKind, Point, ScheduleLine
-from smartbackup_panel.services.pages import DomainRow
+from smartbackup_panel.services.pages import Comparison, DomainRow
 from smartbackup_panel.web import charts, cron_words, filters, wording
 
 
@@ -33,6 +33,7 @@ class Words:
     has_accounts: bool
 
     visible = staticmethod(filters.visible)
+    visible_line = staticmethod(filters.visible_line)
     count = staticmethod(filters.count)
     size = staticmethod(filters.size)
     duration = staticmethod(filters.duration)
@@ -69,6 +70,23 @@ class Words:
     def ago(self, moment: datetime) -> Markup:
         """Return a moment as a time element: "3 minutes ago", "in 4 minutes"."""
         return filters.time_tag(moment, filters.relative(moment, self.now), self.zone)
+
+    def moment(self, moment: datetime) -> str:
+        """Return a moment as plain words, for a list to choose from."""
+        return f"{self.day(moment)}, {filters.clock(moment, self.zone)}"
+
+    def file_time(self, mtime_ns: int) -> Markup | str:
+        """Return when a file was modified; what no calendar knows as it is."""
+        try:
+            return self.at(datetime.fromtimestamp(mtime_ns // 1_000_000_000, UTC), begin=True)
+        except (OverflowError, ValueError, OSError):
+            return f"{mtime_ns // 1_000_000_000} s after 1970"
+
+    def differences(self, compared: Comparison) -> str:
+        """Return how much differs between two points, as a sentence."""
+        counted = ((compared.changed, "changed"), (compared.removed, "gone"), (compared.added, "new"))
+        told = [f"{filters.count(len(rows), 'file')} {word}" for rows, word in counted if rows]
+        return ", ".join(told) + "." if told else "Nothing differs."
 
     def day(self, moment: datetime) -> str:
         return filters.day(moment, self.zone, self.now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -29,7 +30,9 @@ from smartbackup_panel.core.model import (
     Strategy,
     Verified,
 )
+from smartbackup_panel.core.tree import ExportFormat
 from smartbackup_panel.services.pages import Dashboard, DomainPage, DomainRow, JobPage, NextRun, Problem, Undo
+from tests.support.fake_contents import FakeContents, FakeDownloads, checked, export_result
 
 ROSA, ALICE, BOB = "rosa", "alice", "bob"
 PASSWORD = "correct horse battery"
@@ -161,6 +164,7 @@ class World:
     keys: dict[str, str] = field(default_factory=dict)
     undos: dict[str, Undo] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
+    taken: set[str] = field(default_factory=set)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(0xB0000001))
 
     def domain(self, actor: Actor, domain_id: str) -> Domain:
@@ -199,6 +203,7 @@ class World:
             JobKind.RESTORE: ("comparing", "swapping"),
             JobKind.UNDO: ("swapping",),
             JobKind.PLAN: ("comparing",),
+            JobKind.EXPORT: ("collecting",),
         }.get(job.kind, ("verifying",))
         if job.cancel_requested:
             job = replace(job, state=JobState.CANCELLED, finished_at=self.clock())
@@ -237,6 +242,8 @@ class World:
         elif job.kind is JobKind.UNDO:
             self.undos.pop(job.domain_id, None)
             result = {"restored_files": 311}
+        elif job.kind is JobKind.EXPORT:
+            result = export_result(job) | {"until": (now + timedelta(minutes=10)).isoformat()}
         elif job.kind is JobKind.BACKUP:
             points = self.points.setdefault(job.domain_id, [])
             points.insert(0, a_point(job.domain_id, len(points) + 1, now, PointKind.INCREMENTAL))
@@ -376,9 +383,19 @@ class FakeRequests:
                 return job
         return self.world.start(actor, JobKind.BACKUP, domain_id, {"type": kind})
 
-    def plan(self, actor: Actor, domain_id: str, point_id: str, files: bool, databases: bool, exact: bool) -> Job:
+    def plan(
+        self,
+        actor: Actor,
+        domain_id: str,
+        point_id: str,
+        files: bool,
+        databases: bool,
+        exact: bool,
+        paths: tuple[str, ...] = (),
+    ) -> Job:
         point = self.world.point(actor, domain_id, point_id)
         params: dict[str, object] = {"point": point.id, "files": files, "databases": databases, "exact": exact}
+        params |= {"paths": [os.fsdecode(checked(os.fsencode(path))) for path in paths]} if paths else {}
         return self.world.start(actor, JobKind.PLAN, domain_id, params)
 
     def restore(self, actor: Actor, plan_job_id: str, typed_name: str | None, key: str) -> Job:
@@ -393,6 +410,17 @@ class FakeRequests:
         if domain_id not in self.world.undos:
             raise NothingToUndo("there is no restore that can be undone")
         return self._once(key, lambda: self.world.start(actor, JobKind.UNDO, domain_id, {"restore": restore_job_id}))
+
+    def export(self, actor: Actor, domain_id: str, point_id: str, paths: tuple[str, ...], kind: ExportFormat) -> Job:
+        point = self.world.point(actor, domain_id, point_id)
+        names = [os.fsdecode(checked(os.fsencode(path))) for path in paths]
+        params: dict[str, object] = {"point": point.id, "paths": names, "format": kind.value}
+        return self.world.start(actor, JobKind.EXPORT, domain_id, params)
+
+    def text_diff(self, actor: Actor, domain_id: str, older_id: str, newer_id: str, path: str) -> Job:
+        points = [self.world.point(actor, domain_id, point_id).id for point_id in (older_id, newer_id)]
+        params: dict[str, object] = {"older": points[0], "newer": points[1], "path": path, "format": "diff"}
+        return self.world.start(actor, JobKind.EXPORT, domain_id, params)
 
     def cancel(self, actor: Actor, job_id: str) -> None:
         self.world.jobs[job_id] = replace(self.world.job(actor, job_id), cancel_requested=True)
@@ -430,6 +458,8 @@ class FakeServices:
     queries: FakeQueries
     requests: FakeRequests
     accounts: FakeAccounts
+    contents: FakeContents
+    downloads: FakeDownloads
 
     def web_secret(self) -> bytes:
         return b"k" * 32
@@ -463,4 +493,6 @@ def sample_services(clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -
         world.domains[domain.id] = domain
         world.points[domain.id] = [] if domain.id == NEW else sample_points(domain.id, clock())
     world.points[LOST] = world.points[LOST][3:]
-    return FakeServices(world, FakeQueries(world), FakeRequests(world), FakeAccounts())
+    return FakeServices(
+        world, FakeQueries(world), FakeRequests(world), FakeAccounts(), FakeContents(world), FakeDownloads(world)
+    )

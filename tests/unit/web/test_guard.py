@@ -10,6 +10,7 @@ from flask import Flask, g
 from werkzeug.routing import Rule
 
 from smartbackup_panel.core.model import Actor, Role
+from smartbackup_panel.core.tree import ExportFormat
 from smartbackup_panel.web.actors import actor_of_current_user
 from smartbackup_panel.web.limits import RateLimit
 from smartbackup_panel.web.mount import EXTENSION, Mount
@@ -48,7 +49,10 @@ def ids(services: FakeServices) -> dict[str, str]:
     plan = services.requests.plan(CUSTOMER_ALICE, SHOP, point.id, files=True, databases=True, exact=False)
     while not services.world.advance(plan.id).state.has_ended:
         pass
-    return {"domain_id": SHOP, "point_id": point.id, "job_id": plan.id}
+    export = services.requests.export(CUSTOMER_ALICE, SHOP, point.id, ("index.php",), ExportFormat.FILE)
+    while not services.world.advance(export.id).state.has_ended:
+        pass
+    return {"domain_id": SHOP, "point_id": point.id, "job_id": plan.id, "download_id": export.id}
 
 
 def requests_of(app: Flask, ids: dict[str, str]) -> Iterator[tuple[Rule, str, str]]:
@@ -61,7 +65,7 @@ def requests_of(app: Flask, ids: dict[str, str]) -> Iterator[tuple[Rule, str, st
 
 
 def test_the_walk_below_sees_every_page(app: Flask, ids: dict[str, str]) -> None:
-    assert len({rule.endpoint for rule, _, _ in requests_of(app, ids)}) == 12
+    assert len({rule.endpoint for rule, _, _ in requests_of(app, ids)}) == 20
 
 
 def test_without_a_login_no_route_answers(app: Flask, ids: dict[str, str], services: FakeServices) -> None:
@@ -83,7 +87,8 @@ def test_bob_sees_nothing_of_alices_and_it_looks_as_if_it_were_not_there(
     absent_ids = dict.fromkeys(ids, NOBODYS)
     absent = [(method, path) for rule, method, path in requests_of(app, absent_ids) if rule.endpoint not in WITHOUT_IDS]
     for (method, path), (_, absent_path) in zip(foreign, absent, strict=True):
-        answers = [_send(bob, method, where, {"part": "files"}) for where in (path, absent_path)]
+        form: dict[str, object] = {"part": "files", "path": "index.php", "action": "zip"}
+        answers = [_send(bob, method, where, form) for where in (path, absent_path)]
         assert [status for status, _ in answers] == [404, 404], (method, path)
         assert answers[0] == answers[1], (method, path)
     assert services.world.asked == asked
