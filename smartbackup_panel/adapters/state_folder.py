@@ -12,6 +12,8 @@ import subprocess
 import sys
 
 DATABASE_FOLDER = "db"
+SHOWN_FOLDERS = ("catalog", "downloads")
+"""What the worker writes for the pages, which may read it and nothing more."""
 
 
 def find_account(name: str) -> pwd.struct_passwd | None:
@@ -32,8 +34,13 @@ def prepare(state_dir: str, account: pwd.struct_passwd | None) -> None:
     database_folder = os.path.join(state_dir, DATABASE_FOLDER)
     os.makedirs(state_dir, mode=0o700, exist_ok=True)
     os.makedirs(database_folder, mode=0o700, exist_ok=True)
+    for name in SHOWN_FOLDERS:
+        os.makedirs(os.path.join(state_dir, name), mode=0o700, exist_ok=True)
     if account is None:
         return
+    for name in SHOWN_FOLDERS:
+        os.chown(os.path.join(state_dir, name), 0, account.pw_gid)
+        os.chmod(os.path.join(state_dir, name), 0o750)  # noqa: S103  # the account reads what is in it
     if os.stat(state_dir).st_uid == 0:
         os.chown(state_dir, 0, account.pw_gid)
         os.chmod(state_dir, 0o710)  # noqa: S103  # the account has to pass through to its folder

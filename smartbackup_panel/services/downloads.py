@@ -44,22 +44,22 @@ class Downloads:
     def is_there(self, actor: Actor, job_id: str) -> bool:
         """Return whether a finished download can still be taken."""
         try:
-            return os.path.exists(self._path(actor, job_id)[1])
+            job, path = self._path(actor, job_id)
         except DownloadGone:
             return False
+        with self.installation.state.read() as tx:
+            return people.find_note(tx, _taken(job.id)) is None and os.path.exists(path)
 
     def take(self, actor: Actor, job_id: str) -> Taken:
-        """Return the file and take its name away: nobody gets it twice. Raises DownloadGone."""
+        """Return the file, once: that it is taken is noted before. Raises DownloadGone."""
         job, path = self._path(actor, job_id)
-        fd = _open(path)
-        try:
-            os.unlink(path)
-        except FileNotFoundError:
-            os.close(fd)
-            raise DownloadGone("this download was already taken") from None
-        result = job.result or {}
+        now, result = self.installation.clock.now(), job.result or {}
         with self.installation.state.write() as tx:
-            people.add_audit(tx, self.installation.clock.now(), actor, "download", job.domain_id, job.id, {})
+            if people.find_note(tx, _taken(job.id)) is not None:
+                raise DownloadGone("this download was already taken")
+            people.set_note(tx, _taken(job.id), actor.login, now)
+            people.add_audit(tx, now, actor, "download", job.domain_id, job.id, {})
+        fd = _open(path)
         return Taken(fd, os.fsencode(str(result["name"])), os.fstat(fd).st_size)
 
     def text_diff(self, actor: Actor, job_id: str) -> TextDiff:
@@ -142,7 +142,15 @@ def expire(installation: Installation) -> int:
     old = [name for name in os.listdir(folder) if _changed_at(os.path.join(folder, name)) < before]
     for name in old:
         _remove(os.path.join(folder, name))
+    if old:
+        with installation.state.write() as tx:
+            for name in old:
+                people.delete_note(tx, _taken(name.partition("-")[2]))
     return len(old)
+
+
+def _taken(job_id: str) -> str:
+    return f"taken:{job_id}"
 
 
 def _changed_at(path: str) -> float:
@@ -158,9 +166,7 @@ def _remove(path: str) -> None:
 
 
 def _folder(installation: Installation) -> str:
-    folder = os.path.join(installation.settings.state_dir, "downloads")
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    return folder
+    return os.path.join(installation.settings.state_dir, "downloads")
 
 
 def _file(installation: Installation, domain_id: str, job_id: str) -> str:
@@ -169,11 +175,17 @@ def _file(installation: Installation, domain_id: str, job_id: str) -> str:
 
 @contextmanager
 def _new_file(path: str, *, is_ours: bool = True) -> Iterator[int]:
-    """Give a new file, which is removed again after an error. One of ours that a crash left makes way."""
+    """Give a new file, which is removed again after an error.
+
+    One of ours that a crash left makes way; the folder's group (the pages, where they have an account) may read it.
+    """
     if is_ours:
         _remove(path)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
+        if is_ours:
+            os.fchown(fd, -1, os.stat(os.path.dirname(path)).st_gid)
+            os.fchmod(fd, 0o640)
         yield fd
     except BaseException:
         _remove(path)

@@ -88,7 +88,7 @@ def test_the_catalog_is_made_again_from_the_archives_alone(installation: Install
     shutil.rmtree(installation.state_dir / "catalog")
     rebuilt = installation.smartbackup("rebuild-catalog")
     assert rebuilt["listed"] == 4
-    assert catalog_of(installation).stat().st_mode & 0o777 == 0o600
+    assert catalog_of(installation).stat().st_mode & 0o777 == 0o640
     assert installation.smartbackup("diff", SHOP, one["point"], four["point"]) == before
 
 

@@ -59,10 +59,8 @@ def open_for_writing(path: str) -> Iterator[sqlite3.Connection]:
     Raises sqlite3.Error for a file that is damaged or has another schema. What is lost in a power cut is made again,
     so nothing is flushed to disk one by one.
     """
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    is_new = not os.path.exists(path)
-    if is_new:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    if not os.path.exists(path):
+        _make(path)
     with closing(_connect(f"file:{_quoted(path)}?mode=rw")) as connection:
         connection.execute("PRAGMA journal_mode=TRUNCATE")
         connection.execute("PRAGMA synchronous=NORMAL")
@@ -73,6 +71,16 @@ def open_for_writing(path: str) -> Iterator[sqlite3.Connection]:
         connection.execute("BEGIN IMMEDIATE")
         yield connection
         connection.execute("COMMIT")
+
+
+def _make(path: str) -> None:
+    """Make an empty file that the folder's group (the pages, where they have an account) may read."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        os.fchown(fd, -1, os.stat(os.path.dirname(path)).st_gid)
+        os.fchmod(fd, 0o640)
+    finally:
+        os.close(fd)
 
 
 def _connect(uri: str) -> sqlite3.Connection:
