@@ -247,7 +247,14 @@ def pages_of(panel: Panel) -> dict[str, str]:
     finish(panel, plan.id)
     restore = requests.restore(CUSTOMER_ALICE, plan.id, world.domains[BLOG].name, "key")
     finish(panel, restore.id)
+    newest = f"/domains/{BLOG}/points/{point.id}/files"
     return {
+        "files": newest,
+        "uploads": f"{newest}?path=wp-content/uploads",
+        "versions": f"/domains/{BLOG}/history?path=wp-config.php",
+        "gone": f"/domains/{BLOG}/history?path=readme.html",
+        "compare": f"/domains/{BLOG}/compare",
+        "search": f"/domains/{BLOG}/search?text=wp-content",
         "overview": "/",
         "domain": f"/domains/{SHOP}",
         "domain-with-undo": f"/domains/{BLOG}",

@@ -84,7 +84,7 @@ def test_what_the_catalog_says_of_four_points(installation: Installation) -> Non
 def test_the_catalog_is_made_again_from_the_archives_alone(installation: Installation) -> None:
     _, (one, _, _, four) = make_history(installation)
     before = installation.smartbackup("diff", SHOP, one["point"], four["point"])
-    (installation.state_dir / "state.sqlite").unlink()
+    (installation.state_dir / "db/state.sqlite").unlink()
     shutil.rmtree(installation.state_dir / "catalog")
     rebuilt = installation.smartbackup("rebuild-catalog")
     assert rebuilt["listed"] == 4

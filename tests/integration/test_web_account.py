@@ -72,7 +72,7 @@ class Browser:
     def get(self, path: str) -> str:
         return self._seen(urllib.request.Request(self._url + path))
 
-    def post(self, path: str, **form: str) -> str:
+    def post(self, path: str, /, **form: str) -> str:
         body = urllib.parse.urlencode(form | self._token).encode()
         return self._seen(urllib.request.Request(self._url + path, body, {"Origin": self._url}))
 
@@ -126,6 +126,14 @@ def test_without_root_the_pages_do_what_they_are_for(pages: Installation) -> Non
     found = re.search(r'href="(/domains/[0-9a-f]{32})"', browser.get("/"))
     assert found is not None
     assert made["point"] in browser.get(found[1])
+    files = browser.get(f"{found[1]}/points/{made['point']}/files")
+    assert "<bdi>index.php</bdi>" in files
+    chosen = browser.post(f"{found[1]}/points/{made['point']}/chosen", path="index.php", action="file")
+    pages.smartbackup("worker", "--once")
+    download = re.search(r'hx-get="(/downloads/[0-9a-f]{32})', chosen)
+    assert download is not None
+    assert "Save it on this computer" in browser.get(download[1])
+    assert browser.post(f"{download[1]}/file") == "<?php\n"
     assert "<span>Waiting</span>" in browser.post(f"{found[1]}/backup", type="auto")
     pages.smartbackup("worker", "--once")
     assert len(pages.points("shop.example.test")) == 2
@@ -138,6 +146,12 @@ def test_the_pages_account_reaches_the_state_database_only(pages: Installation) 
     made = installation.smartbackup("backup", "shop.example.test")
     state = installation.state_dir
     assert nobody_reads(state / "db/state.sqlite")
+    [catalog] = (state / "catalog").glob("*.sqlite")
+    assert nobody_reads(catalog)
+    for folder in ("catalog", "downloads"):
+        facts = (state / folder).stat()
+        assert (facts.st_uid, facts.st_gid, stat.S_IMODE(facts.st_mode)) == (0, NOBODY.pw_gid, 0o750)
+    assert (catalog.stat().st_uid, stat.S_IMODE(catalog.stat().st_mode)) == (0, 0o640)
     assert (state / "db/state.sqlite").stat().st_uid == NOBODY.pw_uid
     closed = [
         state / "signing-key",

@@ -11,8 +11,8 @@ from flask import redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response
 
-from smartbackup_panel.core.errors import UnknownJob, WrongUsage
-from smartbackup_panel.core.model import Job, JobKind, JobState
+from smartbackup_panel.core.errors import UnknownJob, UnknownPoint, WrongUsage
+from smartbackup_panel.core.model import Job, JobKind, JobState, Point
 from smartbackup_panel.core.tree import ExportFormat
 from smartbackup_panel.web import paths
 from smartbackup_panel.web.mount import actor, services, show
@@ -82,9 +82,19 @@ def download(download_id: str) -> Response:
         is_diff=is_diff,
         diff=services().downloads.text_diff(actor(), job.id) if is_there and is_diff else None,
         until=_until(job),
+        sides=_sides(job) if is_diff else (),
         path=os.fsencode(str(job.params.get("path", ""))),
         paths=paths,
     )
+
+
+def _sides(job: Job) -> list[Point]:
+    """Return the two points that a comparison is of, [] where one of them is gone."""
+    ids = [str(job.params[side]) for side in ("older", "newer")]
+    try:
+        return [services().queries.point(actor(), job.domain_id or "", point_id) for point_id in ids]
+    except UnknownPoint:
+        return []
 
 
 def _until(job: Job) -> datetime | None:

@@ -1,100 +1,74 @@
-"""A second reader, written from docs/archive-format.md alone with the standard library, reads what the product wrote."""
+"""docs/archive-format.md is enough to write a reader: one that was written from it alone restores what the product wrote."""
 
 from __future__ import annotations
 
-import hashlib
+import ast
 import os
-import struct
-import zlib
 from pathlib import Path
 
-import msgspec
+import pytest
 
-from smartbackup_panel.core.tree import PointKind
-from tests.integration.engine.store import Store
-from tests.integration.engine.trees import make_rich_tree, write
-
-HEAD, TAIL, PIECE = 16, 10, 16_000
-
-
-class SecondReader:
-    """Reads gzip archives; nothing of the product's engine is used."""
-
-    def __init__(self, file: Path) -> None:
-        self.raw = file.read_bytes()
-        self.folder = file.parent
-        footer = self.raw[-(TAIL + 512) : -TAIL]
-        assert footer[:8] == b"SBKPIDX\n"
-        assert hashlib.sha256(footer[:444]).digest() == footer[444:476]
-        self.root_digest = footer[444:476]
-        self.area_start, _, self.frame_count, self.frames_at = struct.unpack_from("<4Q", footer, 16)
-        directory_at, packed, _ = struct.unpack_from("<3Q", footer, 64)
-        archives_at, archives_bytes = struct.unpack_from("<2Q", footer, 88)
-        self.directory = msgspec.msgpack.decode(zlib.decompress(self.area(directory_at, packed), -15))
-        self.archives = msgspec.msgpack.decode(self.area(archives_at, archives_bytes))
-
-    def area(self, logical: int, length: int) -> bytes:
-        """Return bytes of the index area."""
-        found = b""
-        while len(found) < length:
-            piece, offset = divmod(logical + len(found), PIECE)
-            physical = self.area_start + piece * (PIECE + HEAD + TAIL) + HEAD + offset
-            found += self.raw[physical : physical + min(PIECE - offset, length - len(found))]
-        return found
-
-    def frame(self, number: int) -> bytes:
-        """Return the plain bytes of a frame."""
-        record = self.area(self.frames_at + 48 * number, 48)
-        offset, packed, plain, digest = struct.unpack("<QII32s", record)
-        raw = self.raw[offset : offset + packed]
-        assert hashlib.sha256(raw).digest() == digest
-        content = zlib.decompress(raw, 31)
-        assert len(content) == plain
-        return content
-
-    def entries(self) -> list[list[object]]:
-        """Return all entries."""
-        return [
-            entry
-            for _, offset, packed, _, _, _ in self.directory
-            for entry in msgspec.msgpack.decode(zlib.decompress(self.area(offset, packed), -15))
-        ]
-
-    def content(self, entry: list[object]) -> bytes:
-        """Return a file's content, without its holes."""
-        archive, frame, offset = (int(str(value)) for value in entry[3:6])
-        name, digest, _ = self.archives[archive]
-        reader = self if archive == len(self.archives) - 1 else SecondReader(self.folder / name)
-        assert reader is self or reader.root_digest == digest
-        facts, segments = entry[1], entry[12]
-        assert isinstance(facts, bytes)
-        size = struct.unpack_from("<q", facts, 16)[0]
-        if isinstance(segments, list):
-            size = sum(length for _, length in segments)
-        found = b""
-        while len(found) < size:
-            found += reader.frame(frame)[offset : offset + size - len(found)]
-            frame, offset = frame + 1, 0
-        assert hashlib.sha256(found).digest() == entry[2]
-        return found
+from smartbackup_panel.core.tree import Codec, DumpPiece, PointKind
+from smartbackup_panel.engine.archive_sink import ArchiveSink
+from smartbackup_panel.engine.dumps import write_dump
+from tests.integration.engine.store import KEY, Store
+from tests.integration.engine.trees import look, make_rich_tree, write
+from tests.support import second_reader
+from tests.support.second_reader import FULL, SecondReader
 
 
-def test_a_reader_made_from_the_document_reads_every_file(store: Store, site: Path) -> None:
+def test_the_second_reader_uses_nothing_of_the_product() -> None:
+    tree = ast.parse(Path(second_reader.__file__).read_text("utf-8"))
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert not [name for name in names if name.startswith(("smartbackup_panel", "tests"))]
+
+
+@pytest.mark.parametrize("codec", [Codec.GZIP, Codec.ZSTD])
+def test_a_reader_made_from_the_document_restores_every_point_exactly(
+    store: Store, site: Path, open_folder: Path, codec: Codec
+) -> None:
     make_rich_tree(site, deep=False)
-    store.back_up()
+    (site / "only-a-hole.img").unlink()
+    moments = [look(site)]
+    store.back_up(codec=codec)
     write(site / "index.php", b"changed")
     (site / "photo.jpg").unlink()
-    store.back_up(PointKind.INCREMENTAL, earlier=0)
-    reader = SecondReader(store.path())
-    checked = 0
-    for entry in reader.entries():
-        path = entry[0]
-        assert isinstance(path, bytes)
-        if entry[2] and entry[12] is None:
-            with open(os.fsencode(site) + b"/" + path, "rb") as file:
-                assert reader.content(entry) == file.read()
-            checked += 1
-        elif entry[12] is not None:
-            reader.content(entry)
-    assert checked > 260
-    assert not [entry for entry in reader.entries() if entry[0] == b"photo.jpg"]
+    os.link(site / "large.bin", site / "large-third.bin")
+    moments.append(look(site))
+    store.back_up(PointKind.INCREMENTAL, earlier=0, codec=codec)
+    (site / "theme").unlink()
+    write(site / "theme" / "style.css", b"body {}")
+    moments.append(look(site))
+    store.back_up(PointKind.INCREMENTAL, earlier=1, codec=codec)
+
+    for number, moment in enumerate(moments):
+        reader = SecondReader(store.path(number), KEY)
+        assert (reader.kind == FULL) == (number == 0)
+        assert len(reader.archives) == number + 1
+        assert reader.parent_digest == (SecondReader(store.path(number - 1)).root_digest if number else bytes(32))
+        target = open_folder / f"restored-{number}"
+        target.mkdir()
+        assert reader.restore(target) > 260
+        assert look(target) == moment
+
+
+def test_what_was_left_out_is_in_the_list_with_its_reason(store: Store, site: Path) -> None:
+    write(site / "a.txt", b"a")
+    os.mkfifo(site / "pipe")
+    store.back_up()
+    reader = SecondReader(store.path(), KEY)
+    assert [(entry[0], entry[13]) for entry in reader.entries() if entry[13]] == [(b"pipe", "fifo")]
+    assert reader.skipped_count == 1
+
+
+def test_a_reader_made_from_the_document_reads_a_dump_table_by_table(tmp_path: Path) -> None:
+    posts = b"".join(b"INSERT INTO wp_posts VALUES (%d);\n" % number for number in range(60_000))
+    pieces = [DumpPiece(None, b"-- a dump\n"), DumpPiece("wp_posts", posts), DumpPiece("wp_users", b"-- nobody\n")]
+    fd = os.open(tmp_path, os.O_RDONLY)
+    sink = ArchiveSink.create(fd, "database_20261101_030000.sql.gz", codec=Codec.GZIP, key=KEY)
+    write_dump(pieces, sink)
+    sink.publish()
+    os.close(fd)
+    sections = SecondReader(tmp_path / "database_20261101_030000.sql.gz", KEY).sections()
+    assert sections == {"": b"-- a dump\n", "wp_posts": posts, "wp_users": b"-- nobody\n"}

@@ -180,7 +180,7 @@ def test_a_failed_download_says_why(app: Flask, services: FakeServices, point: s
 def test_changed_lines_are_shown_as_text(app: Flask, services: FakeServices) -> None:
     alice = visitor(app, ALICE)
     history = alice.get(f"/domains/{SHOP}/history?path=wp-config.php").text
-    assert "Which lines" in history
+    assert "Changed lines" in history
     older, newer = services.world.points[SHOP][1].id, services.world.points[SHOP][0].id
     address = ask(alice, f"/domains/{SHOP}/text-diff", older=older, newer=newer, path="wp-config.php")
     finish(services, address)
