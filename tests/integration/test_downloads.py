@@ -111,6 +111,8 @@ def test_a_path_that_leads_out_is_refused_before_there_is_a_job(shop: Shop) -> N
         with pytest.raises(UnsafePath):
             shop.export(path)
         with pytest.raises(UnsafePath):
+            shop.services.requests.plan(shop.actor, shop.domain_id, shop.point_id, True, False, False, (path,))
+        with pytest.raises(UnsafePath):
             shop.services.requests.text_diff(shop.actor, shop.domain_id, shop.point_id, shop.point_id, path)
         with pytest.raises(UnsafePath):
             shop.services.contents.folder(shop.actor, shop.domain_id, shop.point_id, os.fsencode(path))

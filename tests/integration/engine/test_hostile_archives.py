@@ -63,6 +63,9 @@ def test_each_hostile_archive_is_refused_and_reaches_nothing(
     assert all(str(row["reason"]) for row in report.values())
     assert {name: row["seconds"] for name, row in report.items() if float(str(row["seconds"])) > SECONDS_EACH} == {}
     assert int(str(rss["mb"])) < RSS_MB
+    for name in report:
+        if name.startswith(("bomb: a gigabyte out", "bomb: zeros")):
+            assert "200 times its size" in str(report[name]["reason"])
     assert look(outside) == before
     assert time.monotonic() - began < 280
 
