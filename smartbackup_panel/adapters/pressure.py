@@ -6,12 +6,14 @@ import ctypes
 import os
 import platform
 import threading
+import time
 
 from smartbackup_panel.core.surroundings import Pressure
 
-GENTLE_NICE = 15
+GENTLE_NICE = 19
+_WINDOW_SECONDS = 2.0
 _IOPRIO_WHO_PROCESS = 1
-_IOPRIO_BEST_EFFORT_LOWEST = (2 << 13) | 7
+_IOPRIO_IDLE = 3 << 13
 _IOPRIO_NONE = 0
 _SYS_IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
 
@@ -19,17 +21,22 @@ _SYS_IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
 class KernelPressure:
     """Pressure by PSI; priorities by setpriority and ioprio_set, which on Linux act on one thread and what it starts."""
 
-    def __init__(self, folder: str = "/proc/pressure") -> None:
+    def __init__(self, folder: str = "/proc/pressure", counters: str = "/proc/stat") -> None:
         self.folder = folder
+        self._usage = ProcessorUsage(counters)
 
     def read(self) -> Pressure:
-        """Return the pressure now; zeros where the kernel has no PSI."""
-        return Pressure(cpu=self._some("cpu"), io=self._some("io"))
+        """Return the pressure now; zeros where the kernel has no PSI.
+
+        CPU pressure counts no higher than what work of usual priority uses: our own gentle jobs wait for each other and
+        for everybody, which the kernel calls pressure too, and would hold each other back on an idle server.
+        """
+        return Pressure(cpu=min(self._some("cpu"), self._usage.percent()), io=self._some("io"))
 
     def yield_to_others(self) -> None:
-        """Give this thread and its future children nice 15 and the lowest best-effort disk priority."""
+        """Give this thread and its future children nice 19 and the idle disk priority."""
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), GENTLE_NICE)
-        _set_disk_priority(_IOPRIO_BEST_EFFORT_LOWEST)
+        _set_disk_priority(_IOPRIO_IDLE)
 
     def work_as_usual(self) -> None:
         """Take `yield_to_others` back; without the right to (not root) the thread stays gentle."""
@@ -46,6 +53,46 @@ class KernelPressure:
             return float(fields["avg10"])
         except (OSError, KeyError, ValueError):
             return 0.0
+
+
+class ProcessorUsage:
+    """How much of all processors work of usual priority used lately. Safe between threads."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._percent = 0.0
+        self._read_at = time.monotonic()
+        self._before = self._counters()
+
+    def percent(self) -> float:
+        """Return percent of the time since the reading before, which is `_WINDOW_SECONDS` old or older."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._read_at >= _WINDOW_SECONDS:
+                counters = self._counters()
+                self._percent = _usual_percent([new - old for new, old in zip(counters, self._before, strict=False)])
+                self._before, self._read_at = counters, now
+            return self._percent
+
+    def _counters(self) -> list[int]:
+        try:
+            with open(self._path, encoding="ascii") as file:
+                return [int(field) for field in file.readline().split()[1:9]]
+        except (OSError, ValueError):
+            return []
+
+
+def _usual_percent(spent: list[int]) -> float:
+    """Return the share of time that was not idle and not spent niced, from /proc/stat's first eight columns.
+
+    The kernel does not say whose system time it was: it is divided as the time in programs was.
+    """
+    if len(spent) < 8 or sum(spent) <= 0:
+        return 0.0
+    user, nice, system, _idle, _waiting, irq, softirq, _steal = spent
+    usual = user / (user + nice) if user + nice else 1.0
+    return 100.0 * (user + system * usual + irq + softirq) / sum(spent)
 
 
 def _set_disk_priority(value: int) -> None:

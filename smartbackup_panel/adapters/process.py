@@ -14,6 +14,7 @@ import select
 import signal
 import stat
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -221,7 +222,16 @@ def start(
         )
     except OSError as error:
         raise ToolMissing(f"{program} cannot be started: {error.strerror}.") from error
+    _follow_niceness(process.pid)
     return Child(process, time.monotonic() + time_limit_seconds, secret)
+
+
+def _follow_niceness(pid: int) -> None:
+    """Weigh a child's session as this thread is: kernels with autogroups compare sessions before they compare processes."""
+    niceness = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    if niceness > 0:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/autogroup", "w", encoding="ascii") as group:
+            group.write(str(niceness))
 
 
 def run(

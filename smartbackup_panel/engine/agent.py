@@ -106,6 +106,10 @@ class Agent:
         """The process id of the agent."""
         return self._process.pid
 
+    def rest(self, seconds: float) -> None:
+        """Stop the process where it is, and let it go on after `seconds`: less than its limit of silence."""
+        self._process.rest(seconds)
+
     def close(self) -> None:
         """End the process, killing it if it does not go by itself."""
         self._process.close()

@@ -12,7 +12,7 @@ import sys
 import msgspec
 
 from smartbackup_panel.core.errors import NoSpace, SmartBackupError
-from smartbackup_panel.engine import jail
+from smartbackup_panel.engine import gentle, jail
 from smartbackup_panel.engine.agent_requests import AgentRequests
 from smartbackup_panel.engine.channel import Channel, ChannelClosed, close_all
 from smartbackup_panel.engine.giver import Giver
@@ -26,6 +26,7 @@ def main() -> int:
         hello, (spool_fd, *steward_fds) = channel.receive(decode_hello)
     except ChannelClosed:  # a spare that was never needed
         return 0
+    gentle.follow_niceness()
     jail.enter(hello.tenant, hello.purpose, hello.parent_pid)
     givers = [Giver(Channel(socket.socket(fileno=fd))) for fd in steward_fds]
     requests = AgentRequests(hello, spool_fd, channel, givers[0] if givers else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -93,6 +94,14 @@ class AgentProcess:
         words = os.pread(self._last_words_fd, _LAST_WORDS_BYTES, max(0, size - _LAST_WORDS_BYTES))
         shown = words.decode(errors="backslashreplace").strip() or "it said nothing"
         return AgentFailed(f"the agent ended with exit code {self._child.returncode}: {shown}")
+
+    def rest(self, seconds: float) -> None:
+        """Stop the child for a while. One that is killed meanwhile, by the kernel when the worker ends too, is dead at once."""
+        self._child.send_signal(signal.SIGSTOP)
+        try:
+            time.sleep(seconds)
+        finally:
+            self._child.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End the child at once."""

@@ -15,7 +15,8 @@ from smartbackup_panel.core.model import Analysis, Domain, Progress, Schedule
 from smartbackup_panel.core.strategy import Choice, choose_strategy
 from smartbackup_panel.core.tree import Progress as Step
 from smartbackup_panel.core.tree import ScanSummary
-from smartbackup_panel.services import pacing, sidecars
+from smartbackup_panel.engine.agent import Agent
+from smartbackup_panel.services import sidecars
 from smartbackup_panel.services.exclusions import scan_options
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import JobContext, Outcome
@@ -40,7 +41,7 @@ def analyse(context: JobContext, domain: Domain) -> Outcome:
     with start_agent(context.installation, domain) as agent:
         found = agent.inspect()
         summary = agent.scan(
-            scan_options(context.installation, domain, found), None, on_step(context, "reading the site")
+            scan_options(context.installation, domain, found), None, on_step(context, "reading the site", agent)
         )
     concluded = conclude(context.installation, domain, summary, found, time.monotonic() - started)
     return Outcome(analysis_fields(domain, concluded))
@@ -97,12 +98,11 @@ def analysis_fields(domain: Domain, concluded: Conclusion) -> dict[str, object]:
     }
 
 
-def on_step(context: JobContext, phase: str) -> OnStep:
+def on_step(context: JobContext, phase: str, agent: Agent) -> OnStep:
     """Return what hands an agent's progress on to the job, and slows a planned job down while the server is busy."""
-    breather = pacing.Breather(context.installation, context.job)
 
     def hand_on(step: Step) -> None:
-        breather.pause()
+        context.breather.pause(agent.rest)
         context.progress(
             Progress(phase, step.bytes_done, step.bytes_total or 0, step.files_done, step.files_total or 0)
         )

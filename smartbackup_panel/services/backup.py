@@ -102,7 +102,7 @@ def _write_files(work: Work, agent: Agent) -> None:
     earlier = _plan_point(work, Strategy.INCREMENTAL)
     base = _open_parent(work, earlier)
     try:
-        summary = agent.scan(work.options, base, on_step(work.context, "reading the site"))
+        summary = agent.scan(work.options, base, on_step(work.context, "reading the site", agent))
         work.left_out = left_out_fields(work.options, summary.excluded)
         concluded = conclude(installation, work.domain, summary, work.found, time.monotonic() - began)
         work.chosen = _plan_point(work, concluded.schedule.strategy)
@@ -145,7 +145,7 @@ def _write_alone(work: Work, error: SmartBackupError) -> None:
         last = _last_with_files(work)
         if last is not None:
             is_chain_sound(work.context, work.domain, agent, work.folder_fd, last)
-        summary = agent.scan(work.options, None, on_step(work.context, "reading the site"))
+        summary = agent.scan(work.options, None, on_step(work.context, "reading the site", agent))
         _write_archive(work, agent, None, summary)
 
 
@@ -214,14 +214,15 @@ def _write_archive(work: Work, agent: Agent, base: ArchiveSet | None, summary: S
         work.moment,
         codec,
         level,
+        work.context.breather.threads(),
         read_again=work.chosen.reads_whole,
         is_synthetic=work.chosen.source is not None and base is not None,
     )
-    work.summary = agent.write(work.sink, options, base, on_step(work.context, "writing"))
+    work.summary = agent.write(work.sink, options, base, on_step(work.context, "writing", agent))
     work.phases["write"] = time.monotonic() - began
     began = time.monotonic()
     with store.open_unpublished(installation, work.folder_fd, work.sink) as written:
-        agent.verify(written, on_progress=on_step(work.context, "verifying"))
+        agent.verify(written, on_progress=on_step(work.context, "verifying", agent))
     work.phases["verify"] = time.monotonic() - began
 
 

@@ -17,7 +17,7 @@ def is_chain_sound(context: JobContext, domain: Domain, agent: Agent, folder_fd:
     with installation.state.read() as tx:
         every = points.list_points(tx, domain.id)
     checked = find_cut_chains(installation, folder_fd, every)
-    hear = on_step(context, "reading earlier points back")
+    hear = on_step(context, "reading earlier points back", agent)
     for link in with_parents([point], every):
         if is_readable(link, every, checked):
             checked[link.id] = find_damage(context, agent, folder_fd, link, Verified.READ_BACK, hear)

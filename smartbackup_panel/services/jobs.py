@@ -13,6 +13,7 @@ from smartbackup_panel.adapters.locks import held
 from smartbackup_panel.core.errors import AgentFailed, Cancelled, SmartBackupError, UnknownDomain
 from smartbackup_panel.core.model import ALONGSIDE, Domain, Job, JobKind, JobState, LogLine, Progress
 from smartbackup_panel.services.installation import Installation
+from smartbackup_panel.services.pacing import Breather
 
 PROGRESS_EVERY_SECONDS = 0.5
 MOST_ATTEMPTS = 3
@@ -39,6 +40,7 @@ class JobContext:
     def __init__(self, installation: Installation, job: Job, watch: Callable[[Job, Progress], None] | None) -> None:
         self.installation = installation
         self.job = job
+        self.breather = Breather(installation, job)
         self._watch = watch
         self._last_written = 0.0
         self._phase = ""

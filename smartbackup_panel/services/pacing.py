@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -63,17 +63,23 @@ class Breather:
 
     def __init__(self, installation: Installation, job: Job) -> None:
         self._installation = installation
-        self._left_seconds = installation.settings.pressure_wait_minutes * 60.0 if is_planned(job) else 0.0
-        self._looked_at = 0.0
+        self._is_planned = is_planned(job)
+        self._left_seconds = installation.settings.pressure_wait_minutes * 60.0 if self._is_planned else 0.0
+        self._looked_at = -LOOK_EVERY_SECONDS
         self._is_busy = False
 
-    def pause(self) -> None:
-        """Return at once, or after half a second where the server is busy; its caller's pipe holds the agent back meanwhile."""
-        if self._left_seconds <= 0:
-            return
+    def pause(self, rest: Callable[[float], None]) -> None:
+        """Return at once; where the server is busy after half a second in which the agent stood still (`rest`)."""
+        if self._left_seconds > 0 and self._server_is_busy():
+            rest(PAUSE_SECONDS)
+            self._left_seconds -= PAUSE_SECONDS
+
+    def threads(self) -> int:
+        """Return on how many threads a job compresses: on one while the server is busy, else 0 (one a processor)."""
+        return 1 if self._is_planned and self._server_is_busy() else 0
+
+    def _server_is_busy(self) -> bool:
         now = time.monotonic()
         if now - self._looked_at >= LOOK_EVERY_SECONDS:
             self._looked_at, self._is_busy = now, is_busy(self._installation)
-        if self._is_busy:
-            time.sleep(PAUSE_SECONDS)
-            self._left_seconds -= PAUSE_SECONDS
+        return self._is_busy

@@ -160,13 +160,13 @@ def _stage_files(work: Work) -> None:
     assert work.point.archive is not None, "checked by restores_files"
     installation, options = work.context.installation, work.choice.options(work.context.installation, work.domain)
     with store.open_point(installation, work.folder_fd, work.point.archive) as archive:
-        work.agent.verify(archive, whole_chain=True, on_progress=on_step(work.context, "verifying"))
-        plan = work.agent.plan(archive, options, on_step(work.context, "comparing"))
+        work.agent.verify(archive, whole_chain=True, on_progress=on_step(work.context, "verifying", work.agent))
+        plan = work.agent.plan(archive, options, on_step(work.context, "comparing", work.agent))
         work.removed_files = plan.removed.count
         work.staging = work.agent.prepare_staging(work.id, announce=work.announce_staging)
         work.write_journal()
         work.context.say(f"staging {plan.restored_bytes} bytes beside the site")
-        work.staged = work.agent.stage(archive, work.staging, options, on_step(work.context, "staging"))
+        work.staged = work.agent.stage(archive, work.staging, options, on_step(work.context, "staging", work.agent))
     work.warnings += work.staged.warnings
 
 

@@ -31,9 +31,9 @@ def restore_into(context: JobContext, domain: Domain, point: Point, choice: Choi
     ):
         if choice.files and point.archive is not None:
             with store.open_point(installation, folder_fd, point.archive) as archive:
-                agent.verify(archive, whole_chain=True, on_progress=on_step(context, "verifying"))
+                agent.verify(archive, whole_chain=True, on_progress=on_step(context, "verifying", agent))
                 staged = agent.write_into(
-                    archive, folder, choice.options(installation, domain), on_step(context, "staging")
+                    archive, folder, choice.options(installation, domain), on_step(context, "staging", agent)
                 )
             restored, warnings = staged.restored_files, list(staged.warnings)
         if choice.databases and point.databases:

@@ -90,7 +90,7 @@ def plan_restore(context: JobContext, domain: Domain) -> Outcome:
         if result["files"] and point.archive is not None:
             with store.open_point(installation, folder_fd, point.archive) as archive, _place(choice.to) as elsewhere_fd:
                 options = choice.options(installation, domain)
-                plan = agent.plan(archive, options, on_step(context, "comparing"), elsewhere_fd=elsewhere_fd)
+                plan = agent.plan(archive, options, on_step(context, "comparing", agent), elsewhere_fd=elsewhere_fd)
             result |= _files_fields(plan)
         if result["databases"] and choice.to is None:
             result |= _database_fields(context, agent, domain, point)

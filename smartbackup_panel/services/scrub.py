@@ -8,6 +8,7 @@ from smartbackup_panel.adapters.db import jobs, points
 from smartbackup_panel.core.errors import ArchiveDamaged
 from smartbackup_panel.core.model import PRIORITY, Domain, JobKind, Point, Verified
 from smartbackup_panel.core.tree import Progress
+from smartbackup_panel.engine.agent import Agent
 from smartbackup_panel.services import store
 from smartbackup_panel.services.analysis import on_step
 from smartbackup_panel.services.jobs import JobContext, Outcome
@@ -31,7 +32,7 @@ def scrub(context: JobContext, domain: Domain) -> Outcome:
     with installation.state.read() as tx:
         every = points.list_points(tx, domain.id)
     with store.open_store(installation, domain) as folder_fd, start_agent(installation, domain) as agent:
-        watch = _Watch(context, domain)
+        watch = _Watch(context, domain, agent)
         checked = find_cut_chains(installation, folder_fd, every)
         broken = record_findings(installation, domain, checked, Verified.READ_BACK)
         left = [point for point in chosen if is_readable(point, every, checked)]
@@ -67,10 +68,10 @@ def _points(context: JobContext, domain: Domain) -> list[Point]:
 class _Watch:
     """Hands progress on, and stops the reading when a more urgent job of the domain waits."""
 
-    def __init__(self, context: JobContext, domain: Domain) -> None:
+    def __init__(self, context: JobContext, domain: Domain, agent: Agent) -> None:
         self._context = context
         self._domain = domain
-        self._hand_on = on_step(context, "verifying")
+        self._hand_on = on_step(context, "verifying", agent)
         self._looked_at = 0.0
 
     def hear(self, step: Progress) -> None:

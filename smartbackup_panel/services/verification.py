@@ -41,7 +41,9 @@ def verify(context: JobContext, domain: Domain) -> Outcome:
         checked = find_cut_chains(installation, folder_fd, every)
         for point in looked_at:
             if is_readable(point, every, checked):
-                checked[point.id] = find_damage(context, agent, folder_fd, point, level, on_step(context, "verifying"))
+                checked[point.id] = find_damage(
+                    context, agent, folder_fd, point, level, on_step(context, "verifying", agent)
+                )
     broken = record_findings(installation, domain, checked, level)
     return _outcome(domain, chosen, broken, checked, started)
 
