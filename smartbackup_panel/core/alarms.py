@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from smartbackup_panel.core.model import Domain, DomainState, Job, JobKind, JobState, Point, PointState
+from smartbackup_panel.core.model import Domain, DomainState, Job, Point, PointState
 
 GRACE = timedelta(minutes=15)
 LONGEST_WAIT = timedelta(hours=2)  # a busy server's planned runs wait an hour at most, then a queue
@@ -35,7 +35,7 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class DomainFacts:
-    """What the rules know of a domain.
+    """What the rules know of a domain. `failed_backup` and `failed_check` are its last ones, where they failed.
 
     `interval` is the longest time between two of its planned runs in its `timezone`, by the clock on the wall;
     `since` is when that plan began to hold, `awaited_since` when a backup that waits or runs was asked for,
@@ -44,8 +44,8 @@ class DomainFacts:
 
     domain: Domain
     last_point: Point | None
-    last_backup: Job | None
-    last_check: Job | None
+    failed_backup: Job | None
+    failed_check: Job | None
     interval: timedelta
     timezone: str
     since: datetime | None
@@ -60,15 +60,15 @@ def domain_alarms(facts: DomainFacts, now: datetime) -> Iterator[Alarm]:
         action = "Put the site back from its last restore point, or tell the panel that the domain is deleted."
         yield _alarm(domain, "missing folder", f"The folder of {name} is gone.", action, now)
         return
-    job, point, check = facts.last_backup, facts.last_point, facts.last_check
-    if job is not None and job.state is JobState.FAILED:
+    job, point, check = facts.failed_backup, facts.last_point, facts.failed_check
+    if job is not None:
         text = f"The last backup of {name} failed: {job.error_message}"
         yield _alarm(domain, "failed backup", text, job.error_hint or "Open its log.", job.finished_at or now)
     if point is not None and point.state is PointState.PARTIAL:
         missing = point.warnings[0] if point.warnings else f"{point.skipped_count} files could not be read."
         text = f"The last restore point of {name} is not complete: {missing}"
         yield _alarm(domain, "partial point", text, "Open the domain to see what is missing.", point.created_at)
-    if check is not None and check.state is JobState.FAILED:
+    if check is not None:
         text = f"A restore point of {name} did not pass its verification: {check.error_message}"
         yield _alarm(domain, "failed verification", text, "The next point is a full one.", check.finished_at or now)
     if facts.damage is not None and (point is None or point.created_at <= facts.damage[1]):
@@ -89,11 +89,21 @@ def _late_since(facts: DomainFacts, now: datetime) -> datetime | None:
     moments = [moment for moment in (facts.last_point and facts.last_point.created_at, facts.since) if moment]
     if not moments:
         return None
-    local = max(moments).astimezone(ZoneInfo(facts.timezone))
-    due = (local + facts.interval).astimezone(UTC) + GRACE
+    zone = ZoneInfo(facts.timezone)
+    local = _summer_clock(max(moments), zone)
+    due = (local + facts.interval).replace(tzinfo=zone).astimezone(UTC) + GRACE
     if facts.awaited_since is not None and now - facts.awaited_since < LONGEST_WAIT:
         return None
     return due if now >= due else None
+
+
+def _summer_clock(moment: datetime, zone: ZoneInfo) -> datetime:
+    """Return what the clock on the wall showed (without zone); in the hour after it was put back, had it not been.
+
+    A run of 02:45 that ends when the clock shows 02:00 again belongs to 02:45.
+    """
+    offsets = (at.astimezone(zone).utcoffset() or timedelta() for at in (moment, moment - timedelta(hours=1)))
+    return (moment.astimezone(UTC) + max(offsets)).replace(tzinfo=None)
 
 
 def purge_alarms(domains: Sequence[Domain], grace_days: int, now: datetime) -> Iterator[Alarm]:
@@ -155,10 +165,6 @@ def worker_alarm(seen_at: datetime | None, is_running: bool, now: datetime) -> A
     what = "The worker is stuck" if is_running else "No worker runs"
     text = f"{what}: nothing was backed up by itself {said}."
     return Alarm("worker", "worker", text, "Start it: smartbackup worker (or its systemd unit).", seen_at or now)
-
-
-def is_backup(job: Job) -> bool:
-    return job.kind is JobKind.BACKUP and job.state.has_ended and job.state is not JobState.CANCELLED
 
 
 def _alarm(domain: Domain, kind: str, sentence: str, action: str, since: datetime) -> Alarm:

@@ -21,7 +21,7 @@ from smartbackup_panel.core.alarms import (
     space_alarm,
     worker_alarm,
 )
-from smartbackup_panel.core.model import PANEL, DomainState, JobKind
+from smartbackup_panel.core.model import PANEL, Domain, DomainState, JobKind
 from smartbackup_panel.core.schedule import interval_of
 from smartbackup_panel.core.surroundings import Message
 from smartbackup_panel.services.installation import Installation
@@ -41,8 +41,9 @@ def find_alarms(installation: Installation, *, worker_is_looking: bool = False) 
     """Return what needs a person now; nothing is changed. The worker itself does not ask whether it runs."""
     now = installation.clock.now()
     with installation.state.read() as tx:
-        found = [alarm for facts in _facts(tx, now) for alarm in domain_alarms(facts, now)]
         every = domains.list_domains(tx, PANEL, with_deleted=True)
+        live = [domain for domain in every if domain.state is not DomainState.DELETED]
+        found = [alarm for facts in _facts(tx, live, now) for alarm in domain_alarms(facts, now)]
         keeping = set(points.latest_points(tx, [row.id for row in every if row.state is DomainState.DELETED]))
         deleted = [row for row in every if row.id in keeping]
         found += purge_alarms(deleted, installation.settings.grace_days, now)
@@ -126,19 +127,18 @@ def clock_is_suspect(tx: Connection, now: datetime) -> bool:
     return seen is not None and seen[1] > now + timedelta(minutes=5)
 
 
-def _facts(tx: Connection, now: datetime) -> list[DomainFacts]:
-    every = domains.list_domains(tx, PANEL)
+def _facts(tx: Connection, every: list[Domain], now: datetime) -> list[DomainFacts]:
     ids = [domain.id for domain in every]
     newest, plans = points.latest_points(tx, ids), schedules.list_schedules(tx, ids)
-    backups, checks = statistics.latest_ended(tx, JobKind.BACKUP), statistics.latest_ended(tx, JobKind.VERIFY)
+    failed, unsound = statistics.latest_failures(tx, JobKind.BACKUP), statistics.latest_failures(tx, JobKind.VERIFY)
     awaited = {job.domain_id: job.created_at for job in jobs.list_unfinished(tx) if job.kind is JobKind.BACKUP}
     decided, damage = statistics.decided_at(tx), points.damage_found(tx, ids)
     return [
         DomainFacts(
             domain=domain,
             last_point=newest.get(domain.id),
-            last_backup=backups.get(domain.id),
-            last_check=checks.get(domain.id),
+            failed_backup=failed.get(domain.id),
+            failed_check=unsound.get(domain.id),
             interval=interval_of(plans[domain.id], now) if domain.id in plans else FIRST_POINT_WITHIN,
             timezone=plans[domain.id].timezone if domain.id in plans else "UTC",
             since=decided.get(domain.id, domain.created_at),

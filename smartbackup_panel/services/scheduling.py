@@ -272,10 +272,11 @@ def _catch_up_delays(installation: Installation, tx: Connection, late: list[str]
 def _missed_kind(schedule: Schedule, kind: PointKind | None, now: datetime) -> PointKind | None:
     """Return the kind of a run that is made now: a full point where one was among the missed ones."""
     begin = schedule.next_run_at
-    if begin is None or now - begin < LATE:
+    fulls = tuple(line for line in schedule.lines if line.kind is PointKind.FULL)
+    if begin is None or now - begin < LATE or not fulls:
         return kind
-    missed = next_slots(schedule, begin, 60)
-    return PointKind.FULL if any(run.kind is PointKind.FULL and run.at <= now for run in missed) else kind
+    first = next_slot(replace(schedule, lines=fulls), begin)
+    return PointKind.FULL if first is not None and first.at <= now else kind
 
 
 def last_changes(installation: Installation, domain_id: str, limit: int = 5) -> list[tuple[datetime, str]]:
@@ -305,7 +306,7 @@ def _save(
     unchanged = present is not None and present.lines == schedule.lines and present.timezone == schedule.timezone
     if unchanged and present is not None and present.next_run_at is not None and present.next_run_at <= now:
         schedule = replace(schedule, next_run_at=present.next_run_at)
-    since = statistics.decided_at(tx).get(domain.id, now) if unchanged else now
+    since = statistics.decided_at(tx, domain.id).get(domain.id, now) if unchanged else now
     schedules.save_schedule(tx, domain.id, schedule, slot.kind if slot else None, since)
     return schedule
 

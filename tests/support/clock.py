@@ -50,17 +50,31 @@ class TestClock:
         return self.moment
 
 
+@dataclass(frozen=True)
+class Sent:
+    """A message and when it was sent."""
+
+    sent_at: datetime
+    message: Message
+
+
 @dataclass
 class Mailbox:
     """Takes messages instead of sending them."""
 
-    messages: list[Message] = field(default_factory=list)
+    clock: TestClock
+    sent: list[Sent] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     has_ways: bool = True
 
     def send(self, message: Message) -> list[str]:
-        self.messages.append(message)
+        self.sent.append(Sent(self.clock.now(), message))
         return list(self.failures)
+
+    @property
+    def messages(self) -> list[Message]:
+        """The messages, oldest first."""
+        return [row.message for row in self.sent]
 
 
 @dataclass
@@ -100,7 +114,8 @@ class Host:
         services = open_services(
             load_settings(environment={f"SMARTBACKUP_{key}": value for key, value in ours.items()})
         )
-        self.clock, self.mailbox, self.gauge = TestClock(moment), Mailbox(), Gauge()
+        self.clock, self.gauge = TestClock(moment), Gauge()
+        self.mailbox = Mailbox(self.clock)
         real = services.installation.surroundings
         around = Surroundings(real.access_logs, self.gauge, self.mailbox, real.cron)
         self.installation: Installation = replace(services.installation, clock=self.clock, surroundings=around)

@@ -31,7 +31,7 @@ def submit(
     """
     same = tx.execute(select(jobs).where(jobs.c.key == key, jobs.c.state.in_(UNFINISHED))).first()
     if same is not None:
-        return _job(same), False
+        return job_of_row(same), False
     job_id = secrets.token_hex(16)
     tx.execute(
         insert(jobs).values(
@@ -55,7 +55,7 @@ def submit(
 def find_by_key(tx: Connection, key: str) -> Job | None:
     """Return the newest job of a key, ended or not (a form's idempotency key makes one job however often it is sent)."""
     row = tx.execute(select(jobs).where(jobs.c.key == key).order_by(jobs.c.created_at.desc()).limit(1)).first()
-    return None if row is None else _job(row)
+    return None if row is None else job_of_row(row)
 
 
 def start(tx: Connection, job_id: str, runner: str, now: datetime) -> Job | None:
@@ -120,7 +120,7 @@ def get_job(tx: Connection, job_id: str) -> Job:
     row = tx.execute(select(jobs).where(jobs.c.id == job_id)).first()
     if row is None:
         raise LookupError(job_id)
-    return _job(row)
+    return job_of_row(row)
 
 
 def list_jobs(tx: Connection, actor: Actor, *, domain_id: str | None = None, limit: int = 50) -> list[Job]:
@@ -130,7 +130,7 @@ def list_jobs(tx: Connection, actor: Actor, *, domain_id: str | None = None, lim
         query = query.where(jobs.c.domain_id == domain_id)
     if not actor.is_admin:
         query = query.join(domains, domains.c.id == jobs.c.domain_id).where(domains.c.owner == (actor.owner or ""))
-    return [_job(row) for row in tx.execute(query)]
+    return [job_of_row(row) for row in tx.execute(query)]
 
 
 def list_unfinished(tx: Connection, runner: str | None = None) -> list[Job]:
@@ -138,12 +138,12 @@ def list_unfinished(tx: Connection, runner: str | None = None) -> list[Job]:
     query = select(jobs).where(jobs.c.state.in_(UNFINISHED)).order_by(jobs.c.priority, jobs.c.created_at)
     if runner is not None:
         query = query.where(jobs.c.runner == runner)
-    return [_job(row) for row in tx.execute(query)]
+    return [job_of_row(row) for row in tx.execute(query)]
 
 
 def list_queued(tx: Connection) -> list[Job]:
     query = select(jobs).where(jobs.c.state == JobState.QUEUED).order_by(jobs.c.priority, jobs.c.created_at)
-    return [_job(row) for row in tx.execute(query)]
+    return [job_of_row(row) for row in tx.execute(query)]
 
 
 def list_runners(tx: Connection) -> dict[str, str | None]:
@@ -159,7 +159,7 @@ def latest_jobs(tx: Connection, domain_ids: list[str]) -> dict[str, Job]:
         jobs.c.domain_id.in_(domain_ids), or_(jobs.c.kind == JobKind.BACKUP, jobs.c.state.in_(UNFINISHED))
     )
     for row in tx.execute(query.order_by(jobs.c.created_at)):
-        newest[row.domain_id] = _job(row)
+        newest[row.domain_id] = job_of_row(row)
     return newest
 
 
@@ -175,7 +175,8 @@ def typical_seconds(tx: Connection, domain_id: str, kind: JobKind, limit: int = 
     return sum(spans) / len(spans) if spans else None
 
 
-def _job(row: Row[tuple[object, ...]]) -> Job:
+def job_of_row(row: Row[tuple[object, ...]]) -> Job:
+    """Return the job of a row of the table `jobs`."""
     error = row.error or {}
     return Job(
         id=row.id,

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, select
 
-from smartbackup_panel.adapters.db.jobs import get_job
-from smartbackup_panel.adapters.db.tables import analyses, audit, job_log, jobs, points, schedules
+from smartbackup_panel.adapters.db.jobs import job_of_row
+from smartbackup_panel.adapters.db.tables import analyses, audit, domains, job_log, jobs, points, schedules
 from smartbackup_panel.core.model import Job, JobKind, JobState, PointState
 
 ENDED = (JobState.DONE, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED)
@@ -72,24 +72,28 @@ def count_backups(tx: Connection, since: datetime, domain_id: str | None = None)
     return {row.state: row.times for row in tx.execute(query)}
 
 
-def latest_ended(tx: Connection, kind: JobKind) -> dict[str, Job]:
-    """Return by domain its newest ended job of a kind, cancelled ones apart."""
+def latest_failures(tx: Connection, kind: JobKind) -> dict[str, Job]:
+    """Return by domain its newest ended job of a kind (cancelled ones apart) where that one failed."""
     states = [state for state in ENDED if state is not JobState.CANCELLED]
     newest = (
-        select(jobs.c.domain_id, func.max(jobs.c.created_at).label("at"))
-        .where(jobs.c.kind == kind, jobs.c.state.in_(states))
-        .group_by(jobs.c.domain_id)
-        .subquery()
+        select(jobs.c.id)
+        .where(jobs.c.domain_id == domains.c.id, jobs.c.kind == kind, jobs.c.state.in_(states))
+        .order_by(jobs.c.created_at.desc())
+        .limit(1)
+        .correlate(domains)
+        .scalar_subquery()
     )
-    both = (jobs.c.domain_id == newest.c.domain_id) & (jobs.c.created_at == newest.c.at)
-    query = select(jobs.c.id).join(newest, both).where(jobs.c.kind == kind, jobs.c.state.in_(states))
-    found = [get_job(tx, row.id) for row in tx.execute(query).all()]
-    return {job.domain_id: job for job in found if job.domain_id is not None}
+    ids = select(newest).select_from(domains)
+    query = select(jobs).where(jobs.c.id.in_(ids), jobs.c.state == JobState.FAILED)
+    return {row.domain_id: job_of_row(row) for row in tx.execute(query)}
 
 
-def decided_at(tx: Connection) -> dict[str, datetime]:
-    """Return by domain since when its schedule is as it is."""
-    return {row.domain_id: row.decided_at for row in tx.execute(select(schedules.c.domain_id, schedules.c.decided_at))}
+def decided_at(tx: Connection, domain_id: str | None = None) -> dict[str, datetime]:
+    """Return by domain (or of one alone) since when its schedule is as it is."""
+    query = select(schedules.c.domain_id, schedules.c.decided_at)
+    if domain_id is not None:
+        query = query.where(schedules.c.domain_id == domain_id)
+    return {row.domain_id: row.decided_at for row in tx.execute(query)}
 
 
 def first_point_at(tx: Connection) -> datetime | None:

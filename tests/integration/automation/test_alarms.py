@@ -63,6 +63,18 @@ def test_a_night_with_a_doubled_hour_is_no_missing_point(tmp_path: Path) -> None
         assert kinds(host) == ["missing point"]
 
 
+def test_a_point_made_as_the_clock_is_put_back_is_due_at_the_next_days_slot(tmp_path: Path) -> None:
+    """The run of 02:45 ends at 01:00 UTC, when the clock shows 02:00 again; the next one is at 01:45 UTC."""
+    with a_host(tmp_path, datetime(2026, 10, 25, 1, 0, tzinfo=UTC), TIMEZONE="Europe/Berlin") as host:
+        domain = host.add_domain("shop.example")
+        host.analyse(domain, 50)
+        host.add_point(domain)
+        host.clock.move(hours=25, minutes=14)
+        assert kinds(host) == []
+        host.clock.move(minutes=1)
+        assert kinds(host) == ["missing point"]
+
+
 def test_a_new_domain_without_a_point_is_told_after_an_hour(tmp_path: Path) -> None:
     with a_host(tmp_path) as host:
         host.add_domain("new.example")

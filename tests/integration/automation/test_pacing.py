@@ -60,6 +60,7 @@ def test_a_running_planned_job_slows_down_and_a_clicked_one_does_not(tmp_path: P
                 jobs.start(tx, job.id, "worker", host.clock.now())
             context = JobContext(host.installation, job, None)
             with Agent.start(str(tmp_path)) as agent:
+                agent.inspect()
                 on_step = analysis.on_step(context, "writing", agent)
                 began, used = time.monotonic(), processor_seconds(agent.pid)
                 for _ in range(2):
