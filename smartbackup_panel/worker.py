@@ -61,7 +61,7 @@ class Worker:
             engine.start(run_job)
             keep_agent_ready()
             log.info("worker started", extra={"pid": os.getpid()})
-            self._hand_over(engine, interrupted=True)
+            self._forget(engine)
             threading.Thread(target=self._keep_catalogs, name="catalogs", daemon=True).start()
             while not self._stop.is_set():
                 try:
@@ -110,6 +110,7 @@ class Worker:
             upkeep.every_minute(self.installation)
         if self._is_due("hour", HOUR_SECONDS):
             upkeep.every_hour(self.installation)
+            self._forget(engine)
         self._hand_over(engine)
 
     def _expect(self, taken: list[PanelEvent]) -> None:
@@ -142,14 +143,20 @@ class Worker:
 
     def _hand_over(self, engine: JobEngine, *, interrupted: bool = False) -> None:
         """Give waiting jobs to the engine, which knows each only once however often it is given."""
-        waiting = upkeep.jobs_to_run(self.installation, interrupted=interrupted)
-        if not interrupted:
-            waiting = pacing.ready(self.installation, waiting)
+        waiting = pacing.ready(self.installation, upkeep.jobs_to_run(self.installation, interrupted=interrupted))
         for job in waiting:
             if job.id not in self._handed_over:
                 beside = f"{job.kind}:{job.id}" if job.kind in ALONGSIDE else None
                 engine.enqueue(job.id, beside or job.domain_id or "installation", job.priority)
         self._handed_over = {job.id for job in waiting}
+
+    def _forget(self, engine: JobEngine) -> None:
+        """Drop the engine's rows of ended jobs, and hand over again what ended there but has no end in our records.
+
+        Such a job is one whose end could not be recorded, because the state could not be written just then.
+        """
+        engine.forget_ended()
+        self._hand_over(engine, interrupted=True)
 
     def _is_due(self, name: str, every_seconds: float) -> bool:
         now = time.monotonic()

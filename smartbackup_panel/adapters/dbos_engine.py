@@ -18,6 +18,9 @@ from smartbackup_panel.core.errors import WorkerUnavailable
 QUEUE = "smartbackup-jobs"
 APPLICATION = "smartbackup"
 APPLICATION_VERSION = "wf1"
+WORKFLOW = "run_job"
+ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+FORGOTTEN_AT_ONCE = 200
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +55,7 @@ class DbosEngine:
         try:
             dbos.DBOS(config=config)
 
-            @dbos.DBOS.workflow(name="run_job")
+            @dbos.DBOS.workflow(name=WORKFLOW)
             def run_job(job_id: str) -> None:
                 run(job_id)
 
@@ -80,12 +83,19 @@ class DbosEngine:
         ):
             dbos.DBOS.enqueue_workflow(QUEUE, self._workflow, job_id)
 
-    def forget(self, job_ids: list[str]) -> None:
-        """Drop the engine's own rows of jobs that have ended; ours stay as the history."""
+    def forget_ended(self) -> int:
+        """Drop the engine's own rows of jobs that have ended and return how many; ours stay as the history."""
         import dbos
 
-        if job_ids:
-            dbos.DBOS.delete_workflows(job_ids)
+        count = 0
+        while True:
+            ended = dbos.DBOS.list_workflows(
+                status=list(ENDED), name=WORKFLOW, limit=FORGOTTEN_AT_ONCE, load_input=False, load_output=False
+            )
+            if not ended:
+                return count
+            dbos.DBOS.delete_workflows([row.workflow_id for row in ended])
+            count += len(ended)
 
 
 def _refuse_pickle() -> None:

@@ -52,8 +52,7 @@ def update(session: Session, domain: str) -> None:
     from smartbackup_panel.services.scheduling import unpin
 
     found, services = session.domain(domain), session.services
-    with services.installation.state.write() as tx:
-        unpin(services.installation, tx, found)
+    unpin(services.installation, found)
     job = session.run(services.requests.analyse(COMMAND_LINE, found.id))
     if job.error_code is not None:
         session.finish_job(job)

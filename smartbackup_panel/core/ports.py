@@ -48,3 +48,6 @@ class JobEngine(Protocol):
 
     def enqueue(self, job_id: str, partition: str, priority: int) -> None:
         """Hand a job over; handing it over again changes nothing."""
+
+    def forget_ended(self) -> int:
+        """Drop what is kept of jobs that have ended and return how many; one of them that is handed over runs again."""

@@ -43,14 +43,18 @@ def analyse(context: JobContext, domain: Domain) -> Outcome:
         summary = agent.scan(
             scan_options(context.installation, domain, found), None, on_step(context, "reading the site", agent)
         )
-    concluded = conclude(context.installation, domain, summary, found, time.monotonic() - started)
+    concluded = conclude(context, domain, summary, found, time.monotonic() - started)
     return Outcome(analysis_fields(domain, concluded))
 
 
 def conclude(
-    installation: Installation, domain: Domain, summary: ScanSummary, found: dict[str, object], seconds: float
+    context: JobContext, domain: Domain, summary: ScanSummary, found: dict[str, object], seconds: float
 ) -> Conclusion:
-    """Return and record the analysis that follows from a scan, and the schedule that follows from the analysis."""
+    """Return and record the analysis that follows from a scan, and the schedule that follows from the analysis.
+
+    A schedule that changes with it is said in the job's log.
+    """
+    installation = context.installation
     now, requests = installation.clock.now(), read_traffic(installation, domain)
     with installation.state.write() as tx:
         analysis = Analysis(
@@ -70,10 +74,12 @@ def conclude(
         schedules.insert_analysis(tx, domain.id, analysis)
         document_root = os.path.join(domain.root, str(found.get("document_root", ""))).rstrip("/")
         domains.set_application(tx, domain.id, analysis.application, document_root)
-        schedule = update_schedule(installation, tx, domain, analysis)
         steady = steady_reading(schedules.list_analyses(tx, domain.id))
+    adjusted = update_schedule(installation, domain, analysis)
+    if adjusted.change is not None:
+        context.say(adjusted.change)
     sidecars.write_activity(installation, domain, analysis)
-    return Conclusion(analysis, choose_strategy(steady), schedule)
+    return Conclusion(analysis, choose_strategy(steady), adjusted.schedule)
 
 
 def analysis_fields(domain: Domain, concluded: Conclusion) -> dict[str, object]:
@@ -119,16 +125,19 @@ def _with_history(tx: Connection, domain: Domain, analysis: Analysis) -> Analysi
 def read_traffic(installation: Installation, domain: Domain) -> int:
     """Take over what is new in a domain's access logs and return the requests of the last 24 hours.
 
-    The position in the logs and the counts are recorded in one transaction: no line counts twice or is lost.
+    The logs are read outside of any transaction; the position in them and the counts are recorded in one, and only
+    where nobody else has read on meanwhile: no line counts twice or is lost.
     """
     now = installation.clock.now()
-    with installation.state.write() as tx:
-        if domain.access_log is not None and not _is_inside(domain.access_log, domain.root):
-            reading = installation.surroundings.access_logs.read_new(
-                domain.access_log, traffic.list_positions(tx, domain.id)
-            )
-            traffic.add_hours(tx, domain.id, reading.hours)
-            traffic.save_positions(tx, domain.id, reading.positions)
+    if domain.access_log is not None and not _is_inside(domain.access_log, domain.root):
+        with installation.state.read() as tx:
+            before = traffic.list_positions(tx, domain.id)
+        reading = installation.surroundings.access_logs.read_new(domain.access_log, before)
+        with installation.state.write() as tx:
+            if traffic.list_positions(tx, domain.id) == before:
+                traffic.add_hours(tx, domain.id, reading.hours)
+                traffic.save_positions(tx, domain.id, reading.positions)
+    with installation.state.read() as tx:
         return traffic.count_last_day(tx, domain.id, now)
 
 

@@ -104,7 +104,7 @@ def _write_files(work: Work, agent: Agent) -> None:
     try:
         summary = agent.scan(work.options, base, on_step(work.context, "reading the site", agent))
         work.left_out = left_out_fields(work.options, summary.excluded)
-        concluded = conclude(installation, work.domain, summary, work.found, time.monotonic() - began)
+        concluded = conclude(work.context, work.domain, summary, work.found, time.monotonic() - began)
         work.chosen = _plan_point(work, concluded.schedule.strategy)
         base = _proved(work, agent, base)
         if base is not None and work.chosen.parent is not None and work.chosen.parent.archive != base.name:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from smartbackup_panel.adapters.db import jobs
-from smartbackup_panel.core.model import Job, JobKind
+from smartbackup_panel.core.model import Job, JobKind, JobState
 from smartbackup_panel.services.installation import Installation
 
 GIVES_WAY = (JobKind.BACKUP, JobKind.ANALYSE, JobKind.VERIFY, JobKind.RETENTION, JobKind.SCRUB)
@@ -30,13 +30,20 @@ def is_planned(job: Job) -> bool:
     return job.kind in GIVES_WAY and job.actor.source == "schedule"
 
 
+def _gives_way(job: Job) -> bool:
+    return is_planned(job) and job.state is JobState.QUEUED
+
+
 def ready(installation: Installation, waiting: list[Job]) -> list[Job]:
-    """Return the jobs that may begin: while the server is busy no planned one, unless it has waited long enough."""
-    if not any(is_planned(job) for job in waiting) or not is_busy(installation):
+    """Return the jobs that may begin: while the server is busy no planned one, unless it has waited long enough.
+
+    A job that had begun and was interrupted goes on.
+    """
+    if not any(_gives_way(job) for job in waiting) or not is_busy(installation):
         return waiting
     longest = timedelta(minutes=installation.settings.pressure_wait_minutes)
     now = installation.clock.now()
-    return [job for job in waiting if not is_planned(job) or job.cancel_requested or now - job.created_at >= longest]
+    return [job for job in waiting if not _gives_way(job) or job.cancel_requested or now - job.created_at >= longest]
 
 
 @contextmanager

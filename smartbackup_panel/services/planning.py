@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -31,36 +31,59 @@ class Planned:
     seconds: float
 
 
-def choose_start(
-    installation: Installation,
-    tx: Connection,
-    domain: Domain,
-    analysis: Analysis,
-    rhythm: Rhythm,
-    present: Schedule | None,
-) -> Start:
-    """Return when a domain's runs begin. A domain that keeps its rhythm keeps its minute until the weekly review."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What is known of a domain that gets its hour: its quiet hours, the minute that it keeps, how long its runs take."""
+
+    quiet: Histogram
+    kept: int | None
+    seconds: float | None
+    others: tuple[Planned, ...]
+
+
+def read_place(
+    installation: Installation, tx: Connection, domain: Domain, rhythm: Rhythm, present: Schedule | None
+) -> Place:
+    """Return what choosing a start needs, so that it can be chosen when the transaction is over.
+
+    A domain that keeps its rhythm keeps its minute until the weekly review; then nothing is read of the others.
+    """
     settings, now = installation.settings, installation.clock.now()
     quiet = quiet_hours(tx, domain, settings.timezone, now)
-    minute = first_minute(present) if present is not None and has_rhythm(present, rhythm) else None
-    if minute is None or not _is_allowed(settings.backup_window, settings.blackout_hours, rhythm, minute):
-        seconds = statistics.mean_seconds(tx, now - RECENT).get(domain.id) or expected_seconds(analysis)
-        plan = _plan_of(installation, (row for row in list_planned(installation, tx) if row.domain.id != domain.id))
-        wish = _wish(installation, domain, rhythm, seconds, quiet)
-        minute = choose_minute(wish, plan, settings.blackout_hours)
-    return Start(minute, _because(quiet, rhythm, minute))
+    kept = first_minute(present) if present is not None and has_rhythm(present, rhythm) else None
+    if kept is not None and _is_allowed(settings.backup_window, settings.blackout_hours, rhythm, kept):
+        return Place(quiet, kept, None, ())
+    others = tuple(row for row in list_planned(installation, tx) if row.domain.id != domain.id)
+    return Place(quiet, None, statistics.mean_seconds(tx, now - RECENT).get(domain.id), others)
 
 
-def choose_all(installation: Installation, tx: Connection, wanted: list[tuple[Planned, Rhythm]]) -> dict[str, Start]:
-    """Return the starts of many domains at once, which levels better: the most frequent and longest are placed first."""
-    settings, now = installation.settings, installation.clock.now()
-    ids = {row.domain.id for row, _ in wanted}
-    plan = _plan_of(installation, (row for row in list_planned(installation, tx) if row.domain.id not in ids))
+def choose_start(installation: Installation, domain: Domain, analysis: Analysis, rhythm: Rhythm, place: Place) -> Start:
+    """Return when a domain's runs begin."""
+    minute = place.kept
+    if minute is None:
+        seconds = place.seconds or expected_seconds(analysis)
+        wish = _wish(installation, domain, rhythm, seconds, place.quiet)
+        minute = choose_minute(wish, _plan_of(installation, place.others), installation.settings.blackout_hours)
+    return Start(minute, _because(place.quiet, rhythm, minute))
+
+
+def choose_all(
+    installation: Installation,
+    planned: list[Planned],
+    wanted: list[tuple[Planned, Rhythm]],
+    quiet_by_domain: Mapping[str, Histogram],
+) -> dict[str, Start]:
+    """Return the starts of many domains at once, which levels better: the most frequent and longest are placed first.
+
+    `planned` are all domains that have a schedule, the wanted ones among them.
+    """
+    settings, ids = installation.settings, {row.domain.id for row, _ in wanted}
+    plan = _plan_of(installation, (row for row in planned if row.domain.id not in ids))
     starts: dict[str, Start] = {}
     for row, rhythm in sorted(
         wanted, key=lambda pair: (pair[1] is Rhythm.WEEKLY, -pair[0].seconds, pair[0].domain.name)
     ):
-        quiet = quiet_hours(tx, row.domain, settings.timezone, now)
+        quiet = quiet_by_domain[row.domain.id]
         wish = _wish(installation, row.domain, rhythm, row.seconds, quiet)
         present = first_minute(row.schedule) if has_rhythm(row.schedule, rhythm) else None
         minute = choose_minute(wish, plan, settings.blackout_hours, present)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -51,25 +51,49 @@ MINIMUM_RUN_SECONDS = 2.0
 log = logging.getLogger(__name__)
 
 
-def update_schedule(installation: Installation, tx: Connection, domain: Domain, analysis: Analysis) -> Schedule:
-    """Return the domain's schedule after an analysis: decided anew unless an admin pinned it.
+@dataclass(frozen=True, slots=True)
+class Adjusted:
+    """A domain's schedule after an analysis and, where what the domain is taken for changed, what changed in words."""
 
-    What the domain is taken for changes when two readings agree; the change is logged in words.
+    schedule: Schedule
+    change: str | None = None
+
+
+def update_schedule(installation: Installation, domain: Domain, analysis: Analysis) -> Adjusted:
+    """Return the domain's schedule after an analysis that is recorded: decided anew unless an admin pinned it.
+
+    What the domain is taken for changes when two readings agree. The hour is chosen outside of any transaction, among all
+    domains of the server; where an admin set another schedule meanwhile it is done again with that one.
     """
-    present = schedules.find_schedule(tx, domain.id)
-    if present is not None and present.pinned:
-        return present
-    history = schedules.list_analyses(tx, domain.id) or [analysis]
-    steady = steady_reading(history)
-    is_suspended = domain.state is DomainState.SUSPENDED
-    strategy = choose_strategy(steady).strategy
-    rhythm = choose_rhythm(steady.activity_level, strategy, is_suspended=is_suspended)
-    start = planning.choose_start(installation, tx, domain, steady, rhythm, present)
-    zone = present.timezone if present is not None else installation.settings.timezone
-    decided = decide_schedule(domain.name, steady, strategy, zone, start, is_suspended=is_suspended)
-    if present is not None and (change := _change(history, present, decided)):
-        _note_change(installation, tx, domain, change)
-    return _save(installation, tx, domain, decided, present)
+    while True:
+        with installation.state.read() as tx:
+            present = schedules.find_schedule(tx, domain.id)
+            if present is not None and present.pinned:
+                return Adjusted(present)
+            history = schedules.list_analyses(tx, domain.id) or [analysis]
+            steady = steady_reading(history)
+            strategy = choose_strategy(steady).strategy
+            is_suspended = domain.state is DomainState.SUSPENDED
+            rhythm = choose_rhythm(steady.activity_level, strategy, is_suspended=is_suspended)
+            place = planning.read_place(installation, tx, domain, rhythm, present)
+        start = planning.choose_start(installation, domain, steady, rhythm, place)
+        zone = present.timezone if present is not None else installation.settings.timezone
+        decided = decide_schedule(domain.name, steady, strategy, zone, start, is_suspended=is_suspended)
+        change = _change(history, present, decided) if present is not None else None
+        with installation.state.write() as tx:
+            now_present = schedules.find_schedule(tx, domain.id)
+            if not _is_same_plan(present, now_present):
+                continue
+            if change is not None:
+                _note_change(installation, tx, domain, change)
+            return Adjusted(_save(installation, tx, domain, decided, now_present), change)
+
+
+def _is_same_plan(one: Schedule | None, other: Schedule | None) -> bool:
+    """Return whether two schedules differ at most in their next run, which the tick moves on."""
+    if one is None or other is None:
+        return one is other
+    return replace(one, next_run_at=None) == replace(other, next_run_at=None)
 
 
 def steady_reading(history: Sequence[Analysis]) -> Analysis:
@@ -84,21 +108,18 @@ def review(installation: Installation) -> list[str]:
     Returns the ids of the analyses' jobs. Pinned schedules are left alone.
     """
     now = installation.clock.now()
-    with installation.state.write() as tx:
+    with installation.state.read() as tx:
         last = people.find_note(tx, REVIEW)
-        due = next_slot(
-            Schedule((ScheduleLine(REVIEW_CRON),), installation.settings.timezone, Strategy.FULL, ""),
-            last[1] if last else now,
-        )
-        if last is not None and (due is None or due.at > now):
-            return []
+    weekly = Schedule((ScheduleLine(REVIEW_CRON),), installation.settings.timezone, Strategy.FULL, "")
+    due = next_slot(weekly, last[1] if last else now)
+    if last is not None and (due is None or due.at > now):
+        return []
+    if last is not None:
+        _level_hours(installation)
+    with installation.state.write() as tx:
         people.set_note(tx, REVIEW, "done", now)
-        if last is None:
-            return []
-        _level_hours(installation, tx)
-        covered = [
-            row.domain.id for row in planning.list_planned(installation, tx) if row.domain.state is DomainState.ACTIVE
-        ]
+        known = planning.list_planned(installation, tx) if last is not None else []
+        covered = [row.domain.id for row in known if row.domain.state is DomainState.ACTIVE]
         return [_submit_analysis(tx, domain_id, now) for domain_id in covered]
 
 
@@ -116,30 +137,40 @@ def confirm_changes(installation: Installation) -> list[str]:
 
 def follow_states(installation: Installation) -> list[str]:
     """Decide anew the schedules of domains that were suspended or came back since; return their names."""
-    changed: list[str] = []
-    with installation.state.write() as tx:
-        for row in planning.list_planned(installation, tx):
-            is_weekly = row.schedule.reason.startswith(SUSPENDED_WORDS)
-            if row.schedule.pinned or is_weekly == (row.domain.state is DomainState.SUSPENDED):
-                continue
-            history = schedules.list_analyses(tx, row.domain.id, 1)
-            if history:
-                update_schedule(installation, tx, row.domain, history[0])
-                changed.append(row.domain.name)
-    return changed
+    with installation.state.read() as tx:
+        differing = [
+            (row.domain, history[0])
+            for row in planning.list_planned(installation, tx)
+            if _is_weekly_for_suspension(row.schedule) != (row.domain.state is DomainState.SUSPENDED)
+            and not row.schedule.pinned
+            and (history := schedules.list_analyses(tx, row.domain.id, 1))
+        ]
+    for domain, analysis in differing:
+        update_schedule(installation, domain, analysis)
+    return [domain.name for domain, _ in differing]
 
 
-def _level_hours(installation: Installation, tx: Connection) -> None:
+def _is_weekly_for_suspension(schedule: Schedule) -> bool:
+    return schedule.reason.startswith(SUSPENDED_WORDS)
+
+
+def _level_hours(installation: Installation) -> None:
+    """Choose all hours anew; what they rest on is read first, so that nobody waits for the choice."""
     wanted: list[tuple[planning.Planned, Rhythm]] = []
     steady: dict[str, Analysis] = {}
-    for row in planning.list_planned(installation, tx):
-        history = schedules.list_analyses(tx, row.domain.id)
-        if row.schedule.pinned or not history:
-            continue
-        steady[row.domain.id] = reading = steady_reading(history)
-        is_suspended = row.domain.state is DomainState.SUSPENDED
-        wanted.append((row, choose_rhythm(reading.activity_level, row.schedule.strategy, is_suspended=is_suspended)))
-    starts = planning.choose_all(installation, tx, wanted)
+    now, zone = installation.clock.now(), installation.settings.timezone
+    with installation.state.read() as tx:
+        planned = planning.list_planned(installation, tx)
+        for row in planned:
+            history = schedules.list_analyses(tx, row.domain.id)
+            if row.schedule.pinned or not history:
+                continue
+            steady[row.domain.id] = reading = steady_reading(history)
+            is_suspended = row.domain.state is DomainState.SUSPENDED
+            rhythm = choose_rhythm(reading.activity_level, row.schedule.strategy, is_suspended=is_suspended)
+            wanted.append((row, rhythm))
+        quiet = {row.domain.id: planning.quiet_hours(tx, row.domain, zone, now) for row, _ in wanted}
+    starts = planning.choose_all(installation, planned, wanted, quiet)
     for row, _ in wanted:
         decided = decide_schedule(
             row.domain.name,
@@ -150,7 +181,15 @@ def _level_hours(installation: Installation, tx: Connection) -> None:
             is_suspended=row.domain.state is DomainState.SUSPENDED,
         )
         if decided.lines != row.schedule.lines:
-            _save(installation, tx, row.domain, decided, row.schedule)
+            _replace_plan(installation, row, decided)
+
+
+def _replace_plan(installation: Installation, row: planning.Planned, decided: Schedule) -> None:
+    """Record a schedule that was chosen for a domain, unless somebody set another one meanwhile."""
+    with installation.state.write() as tx:
+        present = schedules.find_schedule(tx, row.domain.id)
+        if _is_same_plan(present, row.schedule):
+            _save(installation, tx, row.domain, decided, present)
 
 
 def _submit_analysis(tx: Connection, domain_id: str, now: datetime) -> str:
@@ -199,13 +238,14 @@ def set_schedule(
     return _save(installation, tx, domain, pinned, present)
 
 
-def unpin(installation: Installation, tx: Connection, domain: Domain) -> Schedule | None:
+def unpin(installation: Installation, domain: Domain) -> Schedule | None:
     """Let the analysis decide again; return the new schedule, or None where there is no analysis yet."""
-    present = schedules.find_schedule(tx, domain.id)
-    if present is not None:
-        schedules.save_schedule(tx, domain.id, replace(present, pinned=False), None, installation.clock.now())
-    history = schedules.list_analyses(tx, domain.id, 1)
-    return update_schedule(installation, tx, domain, history[0]) if history else None
+    with installation.state.write() as tx:
+        present = schedules.find_schedule(tx, domain.id)
+        if present is not None:
+            schedules.save_schedule(tx, domain.id, replace(present, pinned=False), None, installation.clock.now())
+        history = schedules.list_analyses(tx, domain.id, 1)
+    return update_schedule(installation, domain, history[0]).schedule if history else None
 
 
 def enqueue_due(installation: Installation, *, spread: bool = True) -> list[str]:

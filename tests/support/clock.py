@@ -167,7 +167,8 @@ class Host:
         )
         with self.installation.state.write() as tx:
             schedules.insert_analysis(tx, domain.id, analysis)
-            update_schedule(self.installation, tx, domains.get_domain(tx, domain.id), analysis)
+            today = domains.get_domain(tx, domain.id)
+        update_schedule(self.installation, today, analysis)
 
     def add_point(
         self,

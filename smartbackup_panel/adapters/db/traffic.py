@@ -12,7 +12,8 @@ from smartbackup_panel.core.traffic import Hours
 
 
 def list_positions(tx: Connection, domain_id: str) -> list[LogPosition]:
-    rows = tx.execute(select(log_positions).where(log_positions.c.domain_id == domain_id))
+    query = select(log_positions).where(log_positions.c.domain_id == domain_id)
+    rows = tx.execute(query.order_by(log_positions.c.device, log_positions.c.inode))
     return [LogPosition(**{name: getattr(row, name) for name in LogPosition.__slots__}) for row in rows]
 
 
