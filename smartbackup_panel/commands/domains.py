@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from smartbackup_panel.core.model import Domain
 
 
+STATS_COLUMNS = (
+    *("domain", "points", "runs", "success_ratio", "stored_bytes", "original_bytes", "growth_bytes_a_day"),
+    *("saved_by_increments", "saved_by_compression", "mean_seconds", "last_point_at"),
+)
+
+
 @click.group(invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 @click.pass_context
@@ -81,39 +87,41 @@ def reconcile(session: Session) -> None:
 @click.argument("domain", required=False)
 @command
 def stats(session: Session, domain: str | None) -> None:
-    """Show figures of one domain, or of all."""
+    """Show figures of one domain, or of all and the server (the last 90 days)."""
     from smartbackup_panel.commands.tables import show_facts, show_table
     from smartbackup_panel.core.model import COMMAND_LINE
+    from smartbackup_panel.services.statistics import server_figures
 
-    every = session.services.queries.domains(COMMAND_LINE)
-    chosen = [session.domain(domain)] if domain else every
-    rows = [_stats(session, item) for item in chosen]
     if domain:
-        session.answer(rows[0], lambda: show_facts(rows[0].items()))
-    else:
-        headings = tuple(rows[0]) if rows else ("domain",)
-        session.answer(rows, lambda: show_table(headings, [tuple(row.values()) for row in rows]))
+        row = _stats(session, session.domain(domain))
+        session.answer(row, lambda: show_facts(row.items()))
+        return
+    rows = [_stats(session, item) for item in session.services.queries.domains(COMMAND_LINE)]
+    server = asdict(server_figures(session.services.installation))
+    table = [tuple(row[name] for name in STATS_COLUMNS) for row in rows]
+
+    def tell() -> None:
+        show_table(STATS_COLUMNS, table)
+        show_facts((f"server: {name}", value) for name, value in server.items() if value is not None)
+
+    session.answer({"domains": rows, "server": server}, tell)
 
 
 def _stats(session: Session, domain: Domain) -> dict[str, Any]:
-    from smartbackup_panel.core.model import COMMAND_LINE, JobKind, JobState, PointKind
+    from smartbackup_panel.core.model import COMMAND_LINE, PointKind
+    from smartbackup_panel.services.statistics import domain_figures
 
-    page = session.services.queries.domain_page(COMMAND_LINE, domain.id)
-    runs = [job for job in page.jobs if job.kind is JobKind.BACKUP and job.state.has_ended]
-    good = [job for job in runs if job.state in (JobState.DONE, JobState.PARTIAL)]
-    fulls = [point for point in page.points if point.kind is PointKind.FULL]
+    services = session.services
+    page = services.queries.domain_page(COMMAND_LINE, domain.id)
+    fulls = sum(point.kind is PointKind.FULL for point in page.points)
     return {
         "domain": domain.name,
+        **asdict(domain_figures(services.installation, COMMAND_LINE, domain.id)),
         "points": len(page.points),
-        "full": len(fulls),
-        "incremental": len(page.points) - len(fulls),
+        "full": fulls,
+        "incremental": len(page.points) - fulls,
         "stored_bytes": page.stored_bytes,
-        "original_bytes": page.points[0].original_bytes if page.points else 0,
         "last_point_at": page.points[0].created_at.isoformat() if page.points else None,
-        "success_ratio": round(len(good) / len(runs), 3) if runs else None,
-        "average_seconds": round(sum(point.seconds for point in page.points) / len(page.points), 3)
-        if page.points
-        else None,
     }
 
 

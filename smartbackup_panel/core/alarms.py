@@ -31,6 +31,7 @@ class Alarm:
     next_action: str
     since: datetime
     domain_id: str | None = None
+    job_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +64,16 @@ def domain_alarms(facts: DomainFacts, now: datetime) -> Iterator[Alarm]:
     job, point, check = facts.failed_backup, facts.last_point, facts.failed_check
     if job is not None:
         text = f"The last backup of {name} failed: {job.error_message}"
-        yield _alarm(domain, "failed backup", text, job.error_hint or "Open its log.", job.finished_at or now)
+        action, since = job.error_hint or "Open its log.", job.finished_at or now
+        yield _alarm(domain, "failed backup", text, action, since, job.id)
     if point is not None and point.state is PointState.PARTIAL:
         missing = point.warnings[0] if point.warnings else f"{point.skipped_count} files could not be read."
         text = f"The last restore point of {name} is not complete: {missing}"
         yield _alarm(domain, "partial point", text, "Open the domain to see what is missing.", point.created_at)
     if check is not None:
         text = f"A restore point of {name} did not pass its verification: {check.error_message}"
-        yield _alarm(domain, "failed verification", text, "The next point is a full one.", check.finished_at or now)
+        action, since = "The next point is a full one.", check.finished_at or now
+        yield _alarm(domain, "failed verification", text, action, since, check.id)
     if facts.damage is not None and (point is None or point.created_at <= facts.damage[1]):
         count, found_at = facts.damage
         text = f"{count} restore point{'s' if count != 1 else ''} of {name} {'are' if count != 1 else 'is'} damaged."
@@ -167,8 +170,8 @@ def worker_alarm(seen_at: datetime | None, is_running: bool, now: datetime) -> A
     return Alarm("worker", "worker", text, "Start it: smartbackup worker (or its systemd unit).", seen_at or now)
 
 
-def _alarm(domain: Domain, kind: str, sentence: str, action: str, since: datetime) -> Alarm:
-    return Alarm(f"{kind}:{domain.id}", kind, sentence, action, since, domain.id)
+def _alarm(domain: Domain, kind: str, sentence: str, action: str, since: datetime, job_id: str | None = None) -> Alarm:
+    return Alarm(f"{kind}:{domain.id}", kind, sentence, action, since, domain.id, job_id)
 
 
 def _length(span: timedelta) -> str:

@@ -21,12 +21,13 @@ from smartbackup_panel.core.alarms import (
     space_alarm,
     worker_alarm,
 )
-from smartbackup_panel.core.model import PANEL, Domain, DomainState, JobKind
+from smartbackup_panel.core.model import PANEL, Actor, Domain, DomainState, JobKind
 from smartbackup_panel.core.schedule import interval_of
 from smartbackup_panel.core.surroundings import Message
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.pages import Problem
 
+WORKER_ALARM = "worker"
 CLOCK = "clock jump"
 NOTIFIED = "notify"
 CLOCK_SUSPECT_FOR = timedelta(days=1)
@@ -37,13 +38,18 @@ LISTED = 50
 log = logging.getLogger(__name__)
 
 
-def find_alarms(installation: Installation, *, worker_is_looking: bool = False) -> list[Alarm]:
-    """Return what needs a person now; nothing is changed. The worker itself does not ask whether it runs."""
+def find_alarms(installation: Installation, actor: Actor = PANEL, *, worker_is_looking: bool = False) -> list[Alarm]:
+    """Return what needs a person now, of the domains that the actor may see; nothing is changed.
+
+    The server's own alarms are the administrators'. The worker itself does not ask whether it runs.
+    """
     now = installation.clock.now()
     with installation.state.read() as tx:
-        every = domains.list_domains(tx, PANEL, with_deleted=True)
+        every = domains.list_domains(tx, actor, with_deleted=actor.is_admin)
         live = [domain for domain in every if domain.state is not DomainState.DELETED]
         found = [alarm for facts in _facts(tx, live, now) for alarm in domain_alarms(facts, now)]
+        if not actor.is_admin:
+            return found
         keeping = set(points.latest_points(tx, [row.id for row in every if row.state is DomainState.DELETED]))
         deleted = [row for row in every if row.id in keeping]
         found += purge_alarms(deleted, installation.settings.grace_days, now)
@@ -59,12 +65,15 @@ def find_alarms(installation: Installation, *, worker_is_looking: bool = False) 
     return found
 
 
-def find_problems(installation: Installation) -> list[Problem]:
-    """Return the alarms as the dashboard's problems, with their domains."""
-    found = find_alarms(installation)
+def find_problems(installation: Installation, actor: Actor = PANEL) -> list[Problem]:
+    """Return the alarms that an actor may see as the dashboard's problems, with their domains."""
+    found = find_alarms(installation, actor)
     with installation.state.read() as tx:
-        known = {domain.id: domain for domain in domains.list_domains(tx, PANEL, with_deleted=True)}
-    return [Problem(known.get(row.domain_id or ""), row.sentence, row.next_action, row.since) for row in found]
+        known = {domain.id: domain for domain in domains.list_domains(tx, actor, with_deleted=True)}
+    return [
+        Problem(known.get(row.domain_id or ""), row.sentence, row.next_action, row.since, row.job_id, row.kind)
+        for row in found
+    ]
 
 
 def look(installation: Installation) -> list[str]:

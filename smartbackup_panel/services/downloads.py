@@ -205,7 +205,9 @@ def _write_export(context: JobContext, domain: Domain, fd: int) -> dict[str, obj
         _archives(installation, domain, point) as archives,
         start_agent(installation, domain) as agent,
     ):
-        summary = agent.export(archives, paths, kind, fd, _room(installation, fd), on_step(context, "collecting"))
+        summary = agent.export(
+            archives, paths, kind, fd, _room(installation, fd), on_step(context, "collecting", agent)
+        )
     name = _name(domain, paths, kind, point.created_at)
     return {"point": point.id, "name": os.fsdecode(name), **_fields(summary)}
 

@@ -14,7 +14,6 @@ from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.queries import Queries
 from smartbackup_panel.services.upkeep import worker_runs
 
-WORKER_WORDS = ("No worker runs", "The worker is stuck")
 MEGABYTE = 1024 * 1024
 
 
@@ -105,7 +104,7 @@ def _messages(installation: Installation) -> list[Check]:
 
 def _domains(installation: Installation, queries: Queries) -> list[Check]:
     """Say what needs a person; the worker has a check of its own."""
-    found = [problem for problem in alarms.find_problems(installation) if not problem.sentence.startswith(WORKER_WORDS)]
+    found = [problem for problem in alarms.find_problems(installation) if problem.kind != alarms.WORKER_ALARM]
     sentence = queries.dashboard(COMMAND_LINE).sentence
     return [Check("domains", not found, sentence, "See the problems below or on the dashboard.")] + [
         Check(problem.domain.name if problem.domain else "server", False, problem.sentence, problem.next_action)

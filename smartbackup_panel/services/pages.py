@@ -26,6 +26,7 @@ class Problem:
     next_action: str
     since: datetime | None = None
     job_id: str | None = None
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Connection
 
 from smartbackup_panel.adapters.db import domains, jobs, people, points, restores, schedules
 from smartbackup_panel.adapters.db.restores import RestorePhase
-from smartbackup_panel.core.errors import UnknownPoint
+from smartbackup_panel.core.errors import NotAllowed, UnknownPoint
 from smartbackup_panel.core.model import (
     Actor,
     Domain,
@@ -22,13 +22,12 @@ from smartbackup_panel.core.model import (
     PointState,
     Schedule,
 )
+from smartbackup_panel.services.alarms import WORKER_ALARM, find_problems
 from smartbackup_panel.services.domains import domain_by_id, find_domain
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.pages import Dashboard, DomainPage, DomainRow, JobPage, NextRun, Problem, Undo
 from smartbackup_panel.services.requests import job_of
 from smartbackup_panel.services.scheduling import next_five
-
-LATE_AFTER = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +90,22 @@ class Queries:
         return [(job, known.get(job.domain_id or "")) for job in found]
 
     def dashboard(self, actor: Actor, search: str = "", order: str = "problems", only: str = "") -> Dashboard:
-        """Return the first page: all counts are of every domain the actor may see, the rows of those that match."""
-        now = self.installation.clock.now()
+        """Return the first page: all counts are of every domain the actor may see, the rows of those that match.
+
+        A worker that does not run has a place of its own on the page.
+        """
+        problems = [row for row in find_problems(self.installation, actor) if row.kind != WORKER_ALARM]
+        troubled = {row.domain.id for row in problems if row.domain is not None}
         with self.installation.state.read() as tx:
             every = domains.list_domains(tx, actor)
-            rows = self._rows(tx, every, now)
+            rows = self._rows(tx, every, troubled)
             stored = points.stored_bytes(tx) if actor.is_admin else 0
             heartbeat = people.find_note(tx, "worker")
-        problems = _problems(rows, now)
         protected = sum(row.is_protected for row in rows)
         last = [row.last_point for row in rows if row.last_point is not None]
         read_back = sum(point.verified.is_read_back for point in last)
         return Dashboard(
-            sentence=_sentence(actor, protected, len(rows), len({p.domain.id for p in problems if p.domain})),
+            sentence=_sentence(actor, protected, len(rows), sum(row.domain.id in troubled for row in rows)),
             problems=tuple(problems),
             rows=tuple(_ordered(_matching(rows, problems, search, only), problems, order)),
             protected_count=protected,
@@ -150,12 +152,20 @@ class Queries:
                 undo=_undo(tx, job.domain_id, job.id, now) if job.domain_id else None,
             )
 
+    def metrics(self, actor: Actor) -> str:
+        """Return all figures in Prometheus' text format; they name every domain. Raises NotAllowed for customers."""
+        from smartbackup_panel.services.metrics import prometheus_text  # only who asks pays for the library
+
+        if not actor.is_admin:
+            raise NotAllowed("only an administrator sees the figures of the whole server")
+        return prometheus_text(self.installation)
+
     def undo(self, actor: Actor, domain_id: str) -> Undo | None:
         """Return the restore of a domain that can be undone, if any."""
         with self.installation.state.read() as tx:
             return _undo(tx, domain_by_id(tx, actor, domain_id).id, None, self.installation.clock.now())
 
-    def _rows(self, tx: Connection, every: list[Domain], now: datetime) -> list[DomainRow]:
+    def _rows(self, tx: Connection, every: list[Domain], troubled: set[str]) -> list[DomainRow]:
         ids = [domain.id for domain in every]
         newest, sizes = points.latest_points(tx, ids), points.size_history(tx, ids)
         plans, last = schedules.list_schedules(tx, ids), jobs.latest_jobs(tx, ids)
@@ -165,7 +175,7 @@ class Queries:
             rows.append(
                 DomainRow(
                     domain=domain,
-                    is_protected=_is_protected(domain, point, job, schedule, now),
+                    is_protected=_is_protected(domain, point, troubled),
                     last_point=point,
                     next_run=_next_run(schedule),
                     running=job if job and not job.state.has_ended else None,
@@ -185,35 +195,10 @@ class Queries:
         return room.f_bavail * room.f_frsize
 
 
-def _is_protected(
-    domain: Domain, point: Point | None, job: Job | None, schedule: Schedule | None, now: datetime
-) -> bool:
-    """Return whether a domain is there, has a good point and its runs happen and succeed."""
-    if domain.state is DomainState.MISSING or point is None or point.state is not PointState.GOOD:
-        return False
-    if job is not None and job.state is JobState.FAILED:
-        return False
-    return schedule is None or schedule.next_run_at is None or now - schedule.next_run_at < LATE_AFTER
-
-
-def _problems(rows: list[DomainRow], now: datetime) -> list[Problem]:
-    found: list[Problem] = []
-    for row in rows:
-        domain, job, point = row.domain, row.last_job, row.last_point
-        if domain.state is DomainState.MISSING:
-            action = "Put the site back from its last restore point, or tell the panel that the domain is deleted."
-            found.append(Problem(domain, f"The folder of {domain.display_name} is gone.", action))
-        elif job is not None and job.state is JobState.FAILED:
-            text = f"The last backup of {domain.display_name} failed: {job.error_message}"
-            found.append(Problem(domain, text, job.error_hint or "Open its log.", job.finished_at, job.id))
-        elif point is not None and point.state is PointState.PARTIAL:
-            missing = point.warnings[0] if point.warnings else f"{point.skipped_count} files could not be read."
-            text = f"The last restore point of {domain.display_name} is not complete: {missing}"
-            found.append(Problem(domain, text, "Open the domain to see what is missing.", point.created_at))
-        elif row.next_run.at is not None and now - row.next_run.at >= LATE_AFTER:
-            text = f"{domain.display_name} should have been backed up by now."
-            found.append(Problem(domain, text, "Check that the worker runs: smartbackup check.", row.next_run.at))
-    return found
+def _is_protected(domain: Domain, point: Point | None, troubled: set[str]) -> bool:
+    """Return whether a domain is there, has a good point, and nothing of it needs a person."""
+    is_good = point is not None and point.state is PointState.GOOD
+    return is_good and domain.state is not DomainState.MISSING and domain.id not in troubled
 
 
 def _sentence(actor: Actor, protected: int, total: int, need: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -28,6 +29,7 @@ from smartbackup_panel.services.paths import checked_path
 
 TYPES = ("auto", *PointKind)
 LEVELS = (Verified.SAMPLED, Verified.READ_BACK, Verified.CHAIN)
+MOST_AT_ONCE = 1_000
 PLAN_HOLDS = timedelta(hours=1)
 
 
@@ -48,6 +50,14 @@ class Requests:
         params: dict[str, object] = {"type": kind, "files": files, "databases": databases}
         key = f"backup:{domain_id}" + ("" if files and databases else f":{files}:{databases}")
         return self._submit(actor, JobKind.BACKUP, domain_id, params, key)
+
+    def backup_many(self, actor: Actor, domain_ids: Sequence[str]) -> list[Job]:
+        """Return the jobs that make a restore point of each of several domains; for one that is not the actor's none at all."""
+        if not 0 < len(domain_ids) <= MOST_AT_ONCE:
+            raise WrongUsage(f"{len(domain_ids)} domains are selected", hint=f"Select 1 to {MOST_AT_ONCE} domains.")
+        with self.installation.state.read() as tx:
+            chosen = {domain_by_id(tx, actor, domain_id).id for domain_id in domain_ids}
+        return [self.backup(actor, domain_id) for domain_id in sorted(chosen)]
 
     def analyse(self, actor: Actor, domain_id: str) -> Job:
         """Return the job that analyses a domain."""

@@ -24,6 +24,8 @@ class IdConverter(BaseConverter):
 View = Callable[..., ResponseReturnValue]
 ROUTES: tuple[tuple[str, str, View], ...] = (
     ("GET", "/", dashboard.overview),
+    ("POST", "/backup", dashboard.back_up_selected),
+    ("GET", "/metrics", dashboard.metrics),
     ("GET", "/domains/<smartbackup_id:domain_id>", domain.domain),
     ("POST", "/domains/<smartbackup_id:domain_id>/backup", domain.back_up),
     ("POST", "/domains/<smartbackup_id:domain_id>/undo/<smartbackup_id:job_id>", domain.undo),

@@ -6,6 +6,7 @@ error as what is not there (docs/security.md, rules 28 and 29).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from smartbackup_panel.core.model import Actor, Domain, Job, Point, Role
@@ -26,11 +27,15 @@ class Queries(Protocol):
 
     def point(self, actor: Actor, domain_id: str, point_id: str) -> Point: ...
 
+    def metrics(self, actor: Actor) -> str: ...
+
 
 class Requests(Protocol):
     """Asks for work; each makes a typed job row, or finds the one that the same request made before."""
 
     def backup(self, actor: Actor, domain_id: str, kind: str = "auto") -> Job: ...
+
+    def backup_many(self, actor: Actor, domain_ids: Sequence[str]) -> list[Job]: ...
 
     def plan(
         self,

@@ -27,6 +27,8 @@ from smartbackup_panel.core.surroundings import Message, Pressure, Surroundings
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.left_out import RowsLeftOut
 from smartbackup_panel.services.policies import Policies
+from smartbackup_panel.services.queries import Queries
+from smartbackup_panel.services.requests import Requests
 from smartbackup_panel.services.scheduling import update_schedule
 from smartbackup_panel.settings import load_settings
 
@@ -122,6 +124,8 @@ class Host:
         self.services: Services = replace(
             services,
             installation=self.installation,
+            queries=Queries(self.installation),
+            requests=Requests(self.installation),
             policies=Policies(self.installation),
             left_out=RowsLeftOut(self.installation),
         )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from smartbackup_panel.core.databases import DumpReport, TableDump
-from smartbackup_panel.core.errors import NothingToUndo, UnknownDomain, UnknownJob, UnknownPoint, WrongUsage
+from smartbackup_panel.core.errors import NotAllowed, NothingToUndo, UnknownDomain, UnknownJob, UnknownPoint, WrongUsage
 from smartbackup_panel.core.model import (
     Actor,
     Analysis,
@@ -366,6 +366,11 @@ class FakeQueries:
                 rows.append((job, domain))
         return rows[:limit]
 
+    def metrics(self, actor: Actor) -> str:
+        if not actor.is_admin:
+            raise NotAllowed("only an administrator sees the figures of the whole server")
+        return f"smartbackup_domains {len(self.world.domains)}.0\n"
+
     def point(self, actor: Actor, domain_id: str, point_id: str) -> Point:
         return self.world.point(actor, domain_id, point_id)
 
@@ -382,6 +387,13 @@ class FakeRequests:
             if job.domain_id == domain_id and job.kind is JobKind.BACKUP and not job.state.has_ended:
                 return job
         return self.world.start(actor, JobKind.BACKUP, domain_id, {"type": kind})
+
+    def backup_many(self, actor: Actor, domain_ids: Sequence[str]) -> list[Job]:
+        if not domain_ids:
+            raise WrongUsage("0 domains are selected")
+        for domain_id in domain_ids:
+            self.world.domain(actor, domain_id)
+        return [self.backup(actor, domain_id) for domain_id in domain_ids]
 
     def plan(
         self,

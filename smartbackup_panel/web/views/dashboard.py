@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from flask import request
+import re
+
+from flask import redirect, request, url_for
+from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response
 
+from smartbackup_panel.core.errors import UnknownDomain
 from smartbackup_panel.web.mount import actor, services, show
 
+_ID = re.compile("[0-9a-f]{32}")
 PAGE_SIZE = 100
 REFRESH_SECONDS = 15
 ORDERS = {
@@ -39,6 +44,20 @@ def overview() -> Response:
         page=page,
         pages=pages,
     )
+
+
+def back_up_selected() -> ResponseReturnValue:
+    """Ask for a restore point of every domain that is ticked, and show the jobs."""
+    chosen = request.form.getlist("domain")
+    if not all(_ID.fullmatch(domain_id) for domain_id in chosen):
+        raise UnknownDomain("there is no such domain")
+    services().requests.backup_many(actor(), chosen)
+    return redirect(url_for("smartbackup.listing"), 303)
+
+
+def metrics() -> Response:
+    """Answer with the figures of the server for Prometheus."""
+    return Response(services().queries.metrics(actor()), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _known(value: str, choices: dict[str, str], default: str) -> str:

@@ -26,8 +26,8 @@ from smartbackup_panel.core.errors import DumpFailed
 from smartbackup_panel.core.model import Domain, Job, JobKind, JobState, Strategy
 from smartbackup_panel.core.schedule import interval_of
 from smartbackup_panel.services import alarms, scheduling, upkeep
-from tests.conftest import Figure
 from tests.support.clock import Host, a_host
+from tests.support.figures import Figure
 
 IS_LONG = bool(os.environ.get("SMARTBACKUP_LONG"))
 DOMAINS = 200 if IS_LONG else 8

@@ -8,6 +8,7 @@ from smartbackup_panel.adapters.db import jobs
 from smartbackup_panel.core.model import COMMAND_LINE, SCHEDULER, JobKind, JobState, PointKind
 from smartbackup_panel.services.statistics import domain_figures, server_figures
 from tests.support.clock import a_host
+from tests.support.installation import Installation
 
 
 def test_a_domains_figures(tmp_path: Path) -> None:
@@ -39,3 +40,23 @@ def test_a_domain_without_points_has_no_figures_made_up(tmp_path: Path) -> None:
     with a_host(tmp_path) as host:
         found = domain_figures(host.installation, COMMAND_LINE, host.add_domain("new.example").id)
         assert (found.success_ratio, found.forecast_seconds, found.growth_bytes_a_day) == (None, None, None)
+
+
+def test_the_command_shows_each_domain_and_the_server(installation: Installation) -> None:
+    site = installation.add_site("shop.example.test", {"index.html": "<h1>shop</h1>\n" * 400})
+    made = installation.smartbackup("backup", "shop.example.test", "--type", "full")
+    site.write("new.html", "<h1>new</h1>\n")
+    second = installation.smartbackup("backup", "shop.example.test", "--type", "incremental")
+    found = installation.smartbackup("stats")
+    [row] = found["domains"]
+    stored = made["archive_bytes"] + second["archive_bytes"]
+    for figures in (row, found["server"]):
+        assert (figures["points"], figures["runs"], figures["success_ratio"], figures["stored_bytes"]) == (
+            2,
+            2,
+            1.0,
+            stored,
+        )
+        assert figures["saved_by_increments"] is not None and figures["mean_seconds"] > 0
+    assert (row["full"], row["incremental"], row["planned_interval_seconds"]) == (1, 1, 604_800.0)
+    assert b"server: success_ratio" in installation.run("stats").stdout

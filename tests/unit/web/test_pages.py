@@ -14,6 +14,7 @@ from smartbackup_panel.services.pages import DomainRow, NextRun
 from tests.support.fake_services import (
     ALICE,
     BLOG,
+    BOBS,
     CUSTOMER_ALICE,
     LOST,
     NEW,
@@ -260,3 +261,29 @@ def test_a_silent_worker_is_an_alarm_for_admins(
     monkeypatch.setattr(type(services.queries), "dashboard", lambda *_: replace(board, worker_seen_at=seen))
     assert "The worker is not running" in visitor(app, ROSA).get("/").text
     assert "The worker is not running" not in visitor(app, ALICE).get("/").text
+
+
+def test_an_admin_backs_up_what_is_ticked_and_nothing_else(app: Flask, services: FakeServices) -> None:
+    rosa = visitor(app, ROSA)
+    page = rosa.get("/").text
+    assert page.count('form="sb-selection"') == 4, "one that is missing cannot be backed up"
+    answer = rosa.post("/backup", {"domain": [SHOP, BLOG]})
+    assert (answer.status_code, answer.location) == (303, "/jobs")
+    started = [job for job in services.world.jobs.values() if job.kind is JobKind.BACKUP]
+    assert sorted(str(job.domain_id) for job in started) == sorted([SHOP, BLOG])
+
+
+def test_a_selection_with_another_customers_domain_does_nothing_at_all(app: Flask, services: FakeServices) -> None:
+    alice = visitor(app, ALICE)
+    before = dict(services.world.jobs)
+    for chosen in ([SHOP, BOBS], [SHOP, "../etc"], [SHOP, "e" * 32]):
+        assert alice.post("/backup", {"domain": chosen}).status_code == 404
+    assert alice.post("/backup", {}).status_code == 400
+    assert services.world.jobs == before
+
+
+def test_the_figures_of_the_server_are_the_administrators(app: Flask) -> None:
+    answer = visitor(app, ROSA).client.get("/metrics")
+    assert (answer.status_code, answer.content_type) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    assert "smartbackup_domains 5.0" in answer.text
+    assert visitor(app, ALICE).client.get("/metrics").status_code == 403
