@@ -17,10 +17,12 @@ NAME = rb'"(?:[^"]|"")++"'
 STATEMENT_LIMIT_BYTES = 8 * 1024 * 1024
 _LEADING = re.compile(rb"(?:[ \t\r\n]++|--[^\n]*+\n|\\(?:un)?restrict [A-Za-z0-9]++\n)*+")
 _STATEMENT = re.compile(
-    rb"(?:(?<![\w$])[eE]'(?:[^'\\]++|\\.|'')*+'|[A-Za-z_\x80-\xff][\w$\x80-\xff]*+|[^'\"$;\-A-Za-z_\x80-\xff]++"
-    rb"|'(?:[^']++|'')*+'|\"(?:[^\"]++|\"\")*+\"|(?P<tag>\$(?:[A-Za-z_]\w*+)?\$).*?(?P=tag)|\$|--[^\n]*+\n|-)*+;",
+    rb"(?:(?<![\w$])[eE]'(?:[^'\\]++|\\.|'')*+'|(?![eE]')[A-Za-z_\x80-\xff][\w$\x80-\xff]*+|[^'\"$;\-A-Za-z_\x80-\xff]++"
+    rb"|'(?:[^']++|'')*+'|\"(?:[^\"]++|\"\")*+\"|(?P<tag>\$(?:[A-Za-z_]\w*+)?\$).*?(?P=tag)"
+    rb"|\$(?!(?:[A-Za-z_]\w*+)?\$)|--[^\n]*+\n|-(?!-))*+;",
     re.DOTALL,
 )
+"""What a chunk's end cuts (a comment, a quoted text) matches nothing until its end was read: half of it may hold a `;`."""
 _COPY = re.compile(rb"COPY (" + NAME + rb")\.(" + NAME + rb") \((?:" + NAME + rb"(?:, )?)*+\) FROM stdin;")
 _END_OF_ROWS = b"\n\\.\n"
 _IGNORED = re.compile(

@@ -142,7 +142,7 @@ def test_an_agent_that_takes_too_long_is_ended(site: Path) -> None:
 
 
 def test_an_agent_that_stands_still_is_ended(site: Path) -> None:
-    with Agent.start(str(site), None, stall_limit_seconds=0.5) as agent:
+    with Agent.start(str(site), None, stall_limit_seconds=5.0) as agent:
         agent.scan(ScanOptions())
         os.kill(agent.pid, signal.SIGSTOP)
         with pytest.raises(AgentFailed, match="said nothing"):

@@ -56,8 +56,8 @@ def test_too_many_patterns_are_refused() -> None:
 def test_matching_is_quick() -> None:
     is_excluded = compile_exclusions(("*a*a*b", "/**/c/**/d", "*.log", "node_modules/"))
     assert is_excluded is not None
-    started = time.monotonic()
+    started = time.process_time()
     for _ in range(50):
         is_excluded(b"a" * 255, False)
         is_excluded(b"wp-content/plugins/shop/includes/class-shop.php", False)
-    assert time.monotonic() - started < 1.0
+    assert time.process_time() - started < 10.0, "a pattern that tries every way of matching takes hours"
