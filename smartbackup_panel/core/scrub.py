@@ -27,8 +27,8 @@ def choose_scrub(points: Sequence[Point], now: datetime, days: int) -> list[Poin
 
 
 def bytes_of(point: Point) -> int:
-    """Return what a point's archive and dumps take in the store."""
-    return point.archive_bytes + sum(dump.archive_bytes for dump in point.databases)
+    """Return what a point's archive and its own dumps take in the store."""
+    return point.archive_bytes + sum(dump.archive_bytes for dump in point.databases if not dump.is_earlier)
 
 
 def _read_at(point: Point) -> datetime:

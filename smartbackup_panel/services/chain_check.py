@@ -20,5 +20,5 @@ def is_chain_sound(context: JobContext, domain: Domain, agent: Agent, folder_fd:
     hear = on_step(context, "reading earlier points back", agent)
     for link in with_parents([point], every):
         if is_readable(link, every, checked):
-            checked[link.id] = find_damage(context, agent, folder_fd, link, Verified.READ_BACK, hear)
+            checked |= find_damage(context, agent, folder_fd, link, every, Verified.READ_BACK, hear)
     return point.id not in record_findings(installation, domain, checked, Verified.CHAIN)

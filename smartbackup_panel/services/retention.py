@@ -90,7 +90,7 @@ def _remove_records(context: JobContext, tx: Connection, domain: Domain, going: 
     now = context.installation.clock.now()
     detail: dict[str, object] = {"points": [f"{row.point.id}: {row.reason}" for row in going]}
     people.add_audit(tx, now, context.job.actor, "retention", domain.id, context.job.id, detail)
-    points.delete_points(tx, [row.point.id for row in going])
+    points.delete_points(tx, domain.id, [row.point.id for row in going])
     store.note_removal(tx, domain, [row.point for row in going], now)
 
 

@@ -39,8 +39,8 @@ def scrub(context: JobContext, domain: Domain) -> Outcome:
         try:
             while left:
                 watch.look()
-                found = find_damage(context, agent, folder_fd, left[0], Verified.READ_BACK, watch.hear)
-                checked[left.pop(0).id] = found
+                checked |= find_damage(context, agent, folder_fd, left[0], every, Verified.READ_BACK, watch.hear)
+                left.pop(0)
                 broken = record_findings(installation, domain, checked, Verified.READ_BACK)
         except _GivesWay:
             context.say("gives way: somebody waits for this domain; the rest is read another night")

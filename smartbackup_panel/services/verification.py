@@ -41,28 +41,39 @@ def verify(context: JobContext, domain: Domain) -> Outcome:
         checked = find_cut_chains(installation, folder_fd, every)
         for point in looked_at:
             if is_readable(point, every, checked):
-                checked[point.id] = find_damage(
-                    context, agent, folder_fd, point, level, on_step(context, "verifying", agent)
-                )
+                hear = on_step(context, "verifying", agent)
+                checked |= find_damage(context, agent, folder_fd, point, every, level, hear)
     broken = record_findings(installation, domain, checked, level)
     return _outcome(domain, chosen, broken, checked, started)
 
 
 def find_damage(
-    context: JobContext, agent: Agent, folder_fd: int, point: Point, level: Verified, hear: OnStep
-) -> str | None:
-    """Return what is wrong with a point's own archive and dumps in one sentence, or None when all is as it was written."""
+    context: JobContext,
+    agent: Agent,
+    folder_fd: int,
+    point: Point,
+    every: Sequence[Point],
+    level: Verified,
+    hear: OnStep,
+) -> Findings:
+    """Return what is wrong with a point's own archive and dumps in one sentence, or None, by the point's id.
+
+    A damaged dump is found for every point that refers to it.
+    """
     sample = SAMPLE_FILES if level is Verified.SAMPLED else 0
+    dump_name = None
     try:
         if point.archive is not None:
             with store.open_point(context.installation, folder_fd, point.archive) as archive:
                 agent.verify(archive, sample_files=sample, on_progress=hear)
         for dump in point.databases:
+            dump_name = dump.archive
             check_dump(context.installation, folder_fd, dump)
     except DAMAGE as error:
-        context.say(f"{point.archive}: {error.message}", "error")
-        return error.message
-    return None
+        context.say(f"{dump_name or point.archive}: {error.message}", "error")
+        sharing = [row for row in every if dump_name in {dump.archive for dump in row.databases}]
+        return {row.id: error.message for row in (point, *sharing)}
+    return {point.id: None}
 
 
 def is_readable(point: Point, every: Sequence[Point], checked: Mapping[str, str | None]) -> bool:

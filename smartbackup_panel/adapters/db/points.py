@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
@@ -116,9 +116,19 @@ def set_pinned(tx: Connection, point_id: str, pinned: bool) -> None:
     tx.execute(update(points).where(points.c.id == point_id).values(pinned=pinned))
 
 
-def delete_points(tx: Connection, point_ids: Sequence[str]) -> None:
-    """Remove the records of points; their files are noted for removal in the same transaction."""
+def delete_points(tx: Connection, domain_id: str, point_ids: Sequence[str]) -> None:
+    """Remove the records of a domain's points; their files are noted for removal in the same transaction.
+
+    A dump that a remaining point refers to stays in the store; the oldest such point counts its bytes from now on.
+    """
     tx.execute(delete(points).where(points.c.id.in_(point_ids)))
+    counted: set[str] = set()
+    for point in reversed(list_points(tx, domain_id)):
+        dumps = [replace(dump, is_earlier=dump.archive in counted) for dump in point.databases]
+        counted.update(dump.archive for dump in dumps)
+        if tuple(dumps) != point.databases:
+            rows = [asdict(dump) for dump in dumps]
+            tx.execute(update(points).where(points.c.id == point.id).values(databases=rows))
 
 
 def _point(row: Row[tuple[object, ...]]) -> Point:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
-from smartbackup_panel.adapters.db import jobs, people, points
+from smartbackup_panel.adapters.db import jobs, people, points, tables
 from smartbackup_panel.core.errors import NotAllowed, WrongUsage
-from smartbackup_panel.core.model import COMMAND_LINE, Actor, Job, JobKind, JobState, Role
+from smartbackup_panel.core.model import COMMAND_LINE, Actor, DumpFile, Job, JobKind, JobState, Point, PointState, Role
 from smartbackup_panel.services import alarms, store
 from tests.integration.points.living import Living, damage
 
@@ -128,8 +130,8 @@ def test_a_crash_at_any_instant_leaves_every_recorded_point_whole(
         step()
         unlink(path, dir_fd=dir_fd)
 
-    def dying_delete(tx: object, ids: list[str]) -> None:
-        delete(tx, ids)  # type: ignore[arg-type]  # handed on as it came
+    def dying_delete(*arguments: object) -> None:
+        delete(*arguments)  # type: ignore[arg-type]  # handed on as it came
         step()
 
     def dying_carry(*arguments: object) -> list[str]:
@@ -152,6 +154,37 @@ def test_a_crash_at_any_instant_leaves_every_recorded_point_whole(
     assert [point.id for point in living.points()] == [made[5].id, made[4].id]
     expected = {name for point in living.points() for name in (point.archive, f"{point.archive}.meta")}
     assert files_of_the_store(living) == expected
+
+
+def refer_to_one_dump(living: Living, made: list[Point]) -> str:
+    """Let points share a dump of the first one's, as an unchanged database does, and return its name."""
+    name = "database_20260304_120000.sql.gz"
+    (living.store / name).write_bytes(b"no dump")
+    with living.host.installation.state.write() as tx:
+        for point in made:
+            dump = DumpFile("shop", "mysql", name, 7, 70, "", {}, is_earlier=point is not made[0])
+            tx.execute(update(tables.points).where(tables.points.c.id == point.id).values(databases=[asdict(dump)]))
+    return name
+
+
+def test_a_dump_that_a_kept_point_refers_to_stays_and_is_counted_there(living: Living) -> None:
+    made = living.live(3, full_every=1)
+    name = refer_to_one_dump(living, made)
+    set_rules(living, last=2)
+    assert removed_by(living.run(JobKind.RETENTION, {})) == {made[0].id}
+    assert name in files_of_the_store(living)
+    assert [[dump.is_earlier for dump in point.databases] for point in living.points()] == [[True], [False]]
+    set_rules(living, last=1)
+    assert removed_by(living.run(JobKind.RETENTION, {})) == {made[1].id}
+    assert name in files_of_the_store(living)
+
+
+def test_a_damaged_dump_damages_every_point_that_refers_to_it(living: Living) -> None:
+    made = living.live(3, full_every=1)
+    refer_to_one_dump(living, made[1:])
+    job = living.run(JobKind.SCRUB, {"points": [made[2].id]})
+    assert job.state is JobState.FAILED
+    assert [point.state for point in living.points()] == [PointState.DAMAGED, PointState.DAMAGED, PointState.GOOD]
 
 
 def test_files_noted_for_removal_never_take_a_new_point_of_the_same_name_with_them(living: Living) -> None:
