@@ -127,7 +127,7 @@ def _try_to_add(installation: Installation, folder_fd: int, connection: sqlite3.
 
 def _add(connection: sqlite3.Connection, point: Point, archives: ArchiveSet) -> None:
     """Compare the point's list with the newest one of the catalog, block by block, and record what differs."""
-    rows = archives.own.directory
+    rows = archives.listing.directory
     bounds = [sort_key(row.first_path) for row in rows]
     ends: list[bytes | None] = [*bounds[1:], None]
     before = catalog_file.list_blocks(connection)
@@ -157,7 +157,7 @@ def _add(connection: sqlite3.Connection, point: Point, archives: ArchiveSet) -> 
 def _checked(archives: ArchiveSet, block: int, first: bytes, end: bytes | None) -> Iterator[IndexEntry]:
     """Yield the entries of an index block, which are possible ones, in order and within their bounds."""
     last: bytes | None = None
-    for entry in archives.own.read_block(block):
+    for entry in archives.listing.read_block(block):
         archives.refuse_bad(entry)
         key = sort_key(entry.path)
         if key < first or (last is not None and key <= last) or (end is not None and key >= end):

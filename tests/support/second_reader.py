@@ -112,7 +112,9 @@ class SecondReader:
         return plain
 
     def entries(self) -> list[list[Any]]:
-        """Return all entries, which come in their order and each once."""
+        """Return all entries, which come in their order and each once; of an archive without blocks its parent's."""
+        if not self.directory:
+            return self._open(len(self.archives) - 2).entries()
         found: list[list[Any]] = []
         for first_path, offset, packed_bytes, plain_bytes, count, digest in self.directory:
             packed = self.area(offset, packed_bytes)
@@ -129,9 +131,7 @@ class SecondReader:
     def content(self, entry: list[Any]) -> bytes:
         """Return a file's stored bytes, without its holes."""
         archive, frame, offset = entry[3:6]
-        name, digest, frame_count = self.archives[archive]
-        reader = self if archive == len(self.archives) - 1 else SecondReader(self.folder / name)
-        assert reader is self or (reader.root_digest, reader.frame_count) == (digest, frame_count)
+        reader = self._open(archive)
         size = STAT.unpack(entry[1])[4] if entry[12] is None else sum(length for _, length in entry[12])
         found = b""
         while len(found) < size:
@@ -139,6 +139,15 @@ class SecondReader:
             frame, offset = frame + 1, 0
         assert hashlib.sha256(found).digest() == entry[2]
         return found
+
+    def _open(self, number: int) -> SecondReader:
+        """Return an archive of the table."""
+        if number == len(self.archives) - 1:
+            return self
+        name, digest, frame_count = self.archives[number]
+        reader = SecondReader(self.folder / name)
+        assert (reader.root_digest, reader.frame_count) == (digest, frame_count)
+        return reader
 
     def restore(self, target: Path) -> int:
         """Make the point's whole tree in an empty folder and return how many files it has."""
