@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.bench import pacing
 from tests.bench.rows import files, full, growth, increment, synthetic
 from tests.bench.table import Measure
 
@@ -11,4 +12,5 @@ ROWS: dict[str, Measure] = {
     "synthetic": synthetic.measure,
     "files": files.measure,
     "growth": growth.measure,
+    "pacing": pacing.rows,
 }
