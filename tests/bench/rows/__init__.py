@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.bench import pacing
-from tests.bench.rows import files, full, growth, increment, synthetic
+from tests.bench.rows import catalog, files, full, growth, increment, synthetic
 from tests.bench.table import Measure
 
 ROWS: dict[str, Measure] = {
@@ -12,5 +12,6 @@ ROWS: dict[str, Measure] = {
     "synthetic": synthetic.measure,
     "files": files.measure,
     "growth": growth.measure,
+    "catalog": catalog.measure,
     "pacing": pacing.rows,
 }
