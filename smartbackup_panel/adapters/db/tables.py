@@ -113,6 +113,8 @@ points = Table(
     Column("damaged_at", UtcTime),
     Column("left_out", JSON),
     Index("ix_points_domain", "domain_id", "created_at"),
+    Index("ix_points_created", "created_at"),
+    Index("ix_points_damaged", "domain_id", "damaged_at"),
 )
 
 jobs = Table(
@@ -138,6 +140,7 @@ jobs = Table(
     Index("ix_jobs_state", "state", "priority", "created_at"),
     Index("ix_jobs_domain", "domain_id", "created_at"),
     Index("ix_jobs_key", "key"),
+    Index("ix_jobs_kind", "domain_id", "kind", "created_at"),
 )
 
 job_log = Table(

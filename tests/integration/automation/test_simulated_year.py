@@ -126,6 +126,12 @@ class Year:
         for job in self.host.unfinished():
             self.run(job, self.known[job.domain_id or ""])
         upkeep.say_alive(installation)
+        if now.hour != (now - STEP).hour:
+            self.look()
+
+    def look(self) -> None:
+        """Look for alarms and note which are new."""
+        installation, now = self.host.installation, self.host.clock.now()
         alarms.look(installation)
         with installation.state.read() as tx:
             lasting = alarm_rows.list_open(tx)
@@ -228,15 +234,19 @@ def assert_alarms_where_due_and_nowhere_else(year: Year) -> None:
     """One alarm for each domain that began to fail, one for the clock, missing points only where something stood in the way."""
     opened = {kind: [(key, at) for name, key, at in year.opened if name == kind] for kind, _, _ in year.opened}
     assert set(opened) == {"failed backup", "missing point", "clock"}
-    assert opened["failed backup"] == year.failures
+    told, failed = sorted(opened["failed backup"], key=str), sorted(year.failures, key=str)
+    assert [domain_id for domain_id, _ in told] == [domain_id for domain_id, _ in failed]
+    assert all(
+        timedelta() <= at - began <= timedelta(hours=1) for (_, at), (_, began) in zip(told, failed, strict=True)
+    )
     assert len(opened["clock"]) == 1
     for domain_id, at in opened["missing point"]:
         assert year.may_miss(domain_id or "", at), f"{year.known[domain_id or ''].name} at {at}"
     for domain_id, spell in year.failing.items():
         made = [point for point in year.points[domain_id] if point.at < spell.begin]
-        if made and made[-1].at + made[-1].after + timedelta(hours=2) < spell.end:
-            told = [at for key, at in opened["missing point"] if key == domain_id and spell.holds(at)]
-            assert len(told) == 1, f"{year.known[domain_id].name} missed its point unsaid"
+        if made and made[-1].at + made[-1].after + timedelta(hours=3) < spell.end:
+            missed = [at for key, at in opened["missing point"] if key == domain_id and spell.holds(at)]
+            assert len(missed) == 1, f"{year.known[domain_id].name} missed its point unsaid"
     times = [message.sent_at for message in year.host.mailbox.sent]
     assert len(times) <= len(year.opened), "success is not told"
     assert all(later - earlier >= timedelta(hours=1) for earlier, later in pairwise(times))
