@@ -68,17 +68,19 @@ class _Spare:
         self._is_wanted.set()
 
     def take(self) -> Child | None:
-        """Return the spare, at the priority of the calling thread, or None; the next one is started meanwhile."""
+        """Return the spare, or None; the next one is started meanwhile.
+
+        A thread that gives way to others gets none: only a child that it starts itself has all of its priorities.
+        """
         with self._lock:
-            child, self._child = self._child, None
-        if self._thread is not None:
-            self._is_wanted.set()
-        if child is None:
-            return None
+            child = self._child
+            if child is None or (child.process.poll() is None and not _has_our_priority(child)):
+                return None
+            self._child = None
+        self._is_wanted.set()
         if child.process.poll() is not None:
             child.discard()
             return None
-        os.setpriority(os.PRIO_PROCESS, child.process.pid, os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
         return child
 
     def _serve(self) -> None:
@@ -89,6 +91,14 @@ class _Spare:
                 child = start_child(AGENT_MODULE)
                 with self._lock:
                     self._child = child
+
+
+def _has_our_priority(child: Child) -> bool:
+    ours = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    try:
+        return os.getpriority(os.PRIO_PROCESS, child.process.pid) == ours
+    except ProcessLookupError:
+        return False
 
 
 _spare = _Spare()

@@ -8,17 +8,23 @@ import time
 
 WORKER = """
 import os, time
+USUAL = os.getpriority(os.PRIO_PROCESS, 0)
 from smartbackup_panel.engine import children
 
 children.keep_agent_ready()
 while children._spare._child is None:
     time.sleep(0.01)
+spare = children._spare._child.process.pid
 os.setpriority(os.PRIO_PROCESS, 0, 7)
+gentle = children.take_agent()
+print(gentle.process.pid != spare, os.getpriority(os.PRIO_PROCESS, gentle.process.pid))
+gentle.discard()
+os.setpriority(os.PRIO_PROCESS, 0, USUAL)
 first = children.take_agent()
 while children._spare._child is None:
     time.sleep(0.01)
 second = children.take_agent()
-print(first.process.pid != second.process.pid, os.getpriority(os.PRIO_PROCESS, first.process.pid))
+print(first.process.pid == spare, second.process.pid != spare, os.getpriority(os.PRIO_PROCESS, spare) == USUAL)
 first.discard()
 while children._spare._child is None:
     time.sleep(0.01)
@@ -32,10 +38,11 @@ print(second.process.pid, third.process.pid, children._spare._child.process.pid)
 """
 
 
-def test_a_spare_is_taken_once_at_the_jobs_priority_and_goes_with_its_worker() -> None:
+def test_a_spare_is_taken_once_never_by_a_gentle_job_and_goes_with_its_worker() -> None:
     run = subprocess.run([sys.executable, "-c", WORKER], capture_output=True, text=True, timeout=60, check=True)
-    taken, third, pids = run.stdout.splitlines()
-    assert taken == "True 7"
+    gentle, taken, third, pids = run.stdout.splitlines()
+    assert gentle == "True 7"
+    assert taken == "True True True"
     assert third == "None"
     deadline = time.monotonic() + 10
     left = pids.split()
