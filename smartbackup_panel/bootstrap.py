@@ -19,6 +19,7 @@ from smartbackup_panel.adapters.notify import Notifications
 from smartbackup_panel.adapters.panels.directory import DirectoryPanel
 from smartbackup_panel.adapters.pressure import KernelPressure
 from smartbackup_panel.adapters.process import Account
+from smartbackup_panel.adapters.web_server import WebServer
 from smartbackup_panel.core.database_hosts import parse_database_hosts
 from smartbackup_panel.core.databases import DatabaseServer
 from smartbackup_panel.core.errors import StateUnavailable
@@ -42,6 +43,7 @@ from smartbackup_panel.services.restore import restore, undo
 from smartbackup_panel.services.restore_plan import plan_restore
 from smartbackup_panel.services.retention import remove_old_points
 from smartbackup_panel.services.scrub import scrub
+from smartbackup_panel.services.sites import Sites
 from smartbackup_panel.services.verification import verify
 from smartbackup_panel.settings import Settings
 
@@ -72,6 +74,7 @@ class Services:
     left_out: RowsLeftOut
     contents: Contents
     downloads: Downloads
+    sites: Sites
 
     def web_secret(self) -> bytes:
         """Return the key that signs the standalone host's sessions; made at first use."""
@@ -110,6 +113,7 @@ def open_services(settings: Settings) -> Services:
         RowsLeftOut(installation),
         Contents(installation),
         Downloads(installation),
+        Sites(installation),
     )
 
 
@@ -129,6 +133,7 @@ def _surroundings(settings: Settings) -> Surroundings:
             settings.notify_apprise,
         ),
         cron=CronFiles(settings.cron_dir),
+        sites=WebServer(settings.site_server),
     )
 
 

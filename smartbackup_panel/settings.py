@@ -22,6 +22,13 @@ DEFAULT_CONFIG = "/etc/smartbackup/config.toml"
 PREFIX = "SMARTBACKUP_"
 
 
+def _server(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if text and not (port.isdigit() and 0 < int(port) < 65536 and host and "/" not in host):
+        raise ValueError("must be host:port, for example 127.0.0.1:80, or empty")
+    return text
+
+
 def _absolute(text: str) -> str:
     if not text.startswith("/") or "\0" in text:
         raise ValueError("must be an absolute path")
@@ -224,6 +231,11 @@ class _Table:
         "120", _count(5, 86_400), "Seconds between two looks at the panel's inventory."
     )
     web_address: object = _setting("127.0.0.1:8470", str, "Where the standalone pages listen: host:port.")
+    site_server: object = _setting(
+        "127.0.0.1:80",
+        _server,
+        "Web server that is asked how a domain's site answers (host:port; https at port 443 of it); empty: never.",
+    )
     web_account: object = _setting(
         "smartbackup", str, "System user that the standalone pages become when root starts them; empty: they stay root."
     )
@@ -284,6 +296,7 @@ class Settings:
     notify_every_minutes: int
     reconcile_seconds: int
     web_address: str
+    site_server: str
     web_account: str
     web_https: bool
     sources: Mapping[str, str] = field(default_factory=dict)

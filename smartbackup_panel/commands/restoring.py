@@ -73,11 +73,10 @@ def restore(
 @command
 def undo(session: Session, domain: str) -> None:
     """Take back the last restore of a domain."""
-    from smartbackup_panel.commands.tables import show_facts
     from smartbackup_panel.core.model import COMMAND_LINE
 
     job = session.services.requests.undo(COMMAND_LINE, domain_of(session, domain), None, secrets.token_hex(16))
-    session.finish_job(session.run(job), lambda result: show_facts(result.items()))
+    session.finish_job(session.run(job), _tell_done)
 
 
 def _wrapped(job: Any) -> Any:
@@ -117,5 +116,7 @@ def _tell_plan(plan: dict[str, Any]) -> None:
 def _tell_done(result: dict[str, Any]) -> None:
     from smartbackup_panel.commands.tables import show_facts
 
-    shown = ("restored_files", "removed_files", "databases", "to", "undo_until", "seconds")
-    show_facts([(name.replace("_", " "), result[name]) for name in shown if result.get(name) is not None])
+    shown = ("undone", "restored_files", "removed_files", "databases", "to", "undo_until", "seconds")
+    facts = [(name.replace("_", " "), result[name]) for name in shown if result.get(name) is not None]
+    after = (result.get("site") or {}).get("after")
+    show_facts([*facts, ("the site", after["words"])] if after else facts)

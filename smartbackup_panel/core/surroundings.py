@@ -1,4 +1,4 @@
-"""What automation sees of the server around it, as protocols that adapters fulfil: logs, pressure, messages, cron."""
+"""What automation sees of the server around it, as protocols that adapters fulfil: logs, pressure, messages, cron, sites."""
 
 from __future__ import annotations
 
@@ -97,10 +97,45 @@ class CronFolder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class SiteAnswer:
+    """How a site answered for its home page: HTTP's status and the page's title; `problem` where nothing answered."""
+
+    status: int | None
+    title: str = ""
+    problem: str = ""
+
+    @property
+    def works(self) -> bool:
+        """Whether a visitor sees a page or is sent on to one."""
+        return self.status is not None and self.status < 400
+
+    @property
+    def words(self) -> str:
+        """What follows "Your site": "answers 200, title 'Shop'", "answers with error 500"."""
+        if self.status is None:
+            return f"gives {self.problem}"
+        if not self.works:
+            return f"answers with error {self.status}"
+        return f"answers {self.status}, title '{self.title}'" if self.title else f"answers {self.status}"
+
+    def fields(self) -> dict[str, object]:
+        """Return it for a job's result."""
+        return {"status": self.status, "title": self.title, "works": self.works, "words": self.words}
+
+
+class SiteProbe(Protocol):
+    """The web server that shows the domains' sites."""
+
+    def ask(self, name: str) -> SiteAnswer | None:
+        """Return how the site of a domain answers, within seconds; None where there is no web server to ask."""
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The four together, as bootstrap wires them."""
+    """All of them together, as bootstrap wires them."""
 
     access_logs: AccessLogs
     pressure: PressureGauge
     notifier: Notifier
     cron: CronFolder
+    sites: SiteProbe

@@ -32,6 +32,7 @@ from smartbackup_panel.services.restore_journal import (
     set_phase,
 )
 from smartbackup_panel.services.restore_plan import Choice, match_logins, point_to_restore
+from smartbackup_panel.services.sites import SiteCheck
 from smartbackup_panel.services.tenants import database_server, start_agent
 
 
@@ -45,6 +46,7 @@ class Work:
     choice: Choice
     folder_fd: int
     agent: Agent
+    site: SiteCheck
     staging: Staging | None = None
     staged: StageSummary | None = None
     removed_files: int = 0
@@ -92,7 +94,7 @@ def restore(context: JobContext, domain: Domain) -> Outcome:
     installation = context.installation
     finished = after_a_crash(installation, context.job.id)
     if finished is not None:
-        return _outcome(installation, finished, time.monotonic() - started)
+        return _outcome(installation, finished, SiteCheck(installation, domain), time.monotonic() - started)
     point = point_to_restore(installation, domain, context.job.params)
     choice = Choice.from_params(context.job.params)
     if choice.to is not None:
@@ -101,12 +103,13 @@ def restore(context: JobContext, domain: Domain) -> Outcome:
         store.open_store(installation, domain) as folder_fd,
         start_agent(installation, domain, AgentPurpose.RESTORE) as agent,
     ):
-        work = Work(context, domain, point, choice, folder_fd, agent)
+        work = Work(context, domain, point, choice, folder_fd, agent, SiteCheck(installation, domain))
         _restore_site(work)
+    context.progress(Progress("asking"))
     with installation.state.read() as tx:
         record = restores.find_restore(tx, context.job.id)
     assert record is not None, "written by the restore"
-    return _outcome(installation, record, time.monotonic() - started, work.warnings)
+    return _outcome(installation, record, work.site, time.monotonic() - started, work.warnings)
 
 
 def undo(context: JobContext, domain: Domain) -> Outcome:
@@ -117,15 +120,18 @@ def undo(context: JobContext, domain: Domain) -> Outcome:
         record = restores.find_restore(tx, str(context.job.params["restore"]))
     if record is None or record.domain_id != domain.id or record.phase is RestorePhase.PREPARING:
         raise NothingToUndo("this restore can no longer be undone")
+    site = SiteCheck(installation, domain)
     if record.phase is not RestorePhase.ENDED:
         logins = logins_of(installation, domain, record)
+        site.wait_before_swap()
         context.point_of_no_return("swapping")
         set_phase(installation, record.id, RestorePhase.UNDOING)
         with start_agent(installation, domain, AgentPurpose.RESTORE) as agent:
             carry_undo_through(installation, domain, agent, record, logins)
     elif context.job.attempts < 2:
         raise NothingToUndo("this restore can no longer be undone")
-    return Outcome({"domain": domain.name, "undone": record.id, "seconds": round(time.monotonic() - started, 3)})
+    answers, seconds = site.ask_after(), round(time.monotonic() - started, 3)
+    return Outcome({"domain": domain.name, "undone": record.id, "site": answers, "seconds": seconds})
 
 
 def _restore_site(work: Work) -> None:
@@ -141,6 +147,7 @@ def _restore_site(work: Work) -> None:
             _stage_files(work)
         if work.restores_databases:
             _load_databases(work)
+        work.site.wait_before_swap()
         work.context.point_of_no_return("swapping")
     except BaseException:
         _roll_back(work)
@@ -248,7 +255,11 @@ def _roll_back(work: Work) -> None:
 
 
 def _outcome(
-    installation: Installation, record: RestoreRecord, seconds: float, warnings: list[str] | None = None
+    installation: Installation,
+    record: RestoreRecord,
+    site: SiteCheck,
+    seconds: float,
+    warnings: list[str] | None = None,
 ) -> Outcome:
     with installation.state.read() as tx:
         domain = domains.get_domain(tx, record.domain_id)
@@ -261,6 +272,7 @@ def _outcome(
         "databases": [name for _, name in rows] if isinstance(rows, list) else [],
         "undo_until": record.undo_until.isoformat() if record.undo_until else None,
         "warnings": warnings or [],
+        "site": site.ask_after(),
         "seconds": round(seconds, 3),
     }
     return Outcome(result)

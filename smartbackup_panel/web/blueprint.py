@@ -27,6 +27,7 @@ ROUTES: tuple[tuple[str, str, View], ...] = (
     ("POST", "/backup", dashboard.back_up_selected),
     ("GET", "/metrics", dashboard.metrics),
     ("GET", "/domains/<smartbackup_id:domain_id>", domain.domain),
+    ("GET", "/domains/<smartbackup_id:domain_id>/answer", domain.answer),
     ("POST", "/domains/<smartbackup_id:domain_id>/backup", domain.back_up),
     ("POST", "/domains/<smartbackup_id:domain_id>/undo/<smartbackup_id:job_id>", domain.undo),
     ("POST", "/domains/<smartbackup_id:domain_id>/points/<smartbackup_id:point_id>/verify", domain.verify),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from smartbackup_panel.core.model import Actor, Domain, Job, Point, Role
+from smartbackup_panel.core.surroundings import SiteAnswer
 from smartbackup_panel.core.tree import ExportFormat, TextDiff
 from smartbackup_panel.services.pages import Comparison, Dashboard, DomainPage, Folder, Found, History, JobPage, Taken
 
@@ -85,6 +86,14 @@ class Downloads(Protocol):
     def text_diff(self, actor: Actor, job_id: str) -> TextDiff: ...
 
 
+class Sites(Protocol):
+    """Asks how a domain's site answers. Raises UnknownDomain."""
+
+    def last_answer(self, actor: Actor, domain_id: str) -> SiteAnswer | None: ...
+
+    def ask(self, actor: Actor, domain_id: str) -> SiteAnswer | None: ...
+
+
 class Account(Protocol):
     """An account of the standalone host. `version` changes with the password and ends older sessions."""
 
@@ -123,6 +132,9 @@ class Services(Protocol):
 
     @property
     def downloads(self) -> Downloads: ...
+
+    @property
+    def sites(self) -> Sites: ...
 
 
 class HostServices(Services, Protocol):

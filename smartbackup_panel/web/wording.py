@@ -63,6 +63,7 @@ STEPS: dict[JobKind, tuple[tuple[str, str], ...]] = {
         ("staging", "Preparing the files beside the site"),
         ("loading", "Loading the database beside the live one"),
         ("swapping", "Switching over"),
+        ("asking", "Asking the site whether it answers"),
     ),
 }
 SKIP_REASONS = {
@@ -81,7 +82,7 @@ SKIP_REASONS = {
     "too_large": "is too large",
 }
 # From here on a restore is finished rather than stopped: the site is never left between two versions.
-PAST_RETURN = ("swapping", "publishing")
+PAST_RETURN = ("swapping", "asking", "publishing")
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,7 @@ class Host:
             "ACCESS_LOG": str(folder / "logs" / "{domain}.access.log"),
             "CRON_DIR": str(folder / "cron.d"),
             "RESERVE_MB": "0",
+            "SITE_SERVER": "",
             "PRESSURE_LIMIT": "50",
             **(settings or {}),
         }
@@ -119,7 +120,7 @@ class Host:
         self.clock, self.gauge = TestClock(moment), Gauge()
         self.mailbox = Mailbox(self.clock)
         real = services.installation.surroundings
-        around = Surroundings(real.access_logs, self.gauge, self.mailbox, real.cron)
+        around = Surroundings(real.access_logs, self.gauge, self.mailbox, real.cron, real.sites)
         self.installation: Installation = replace(services.installation, clock=self.clock, surroundings=around)
         self.services: Services = replace(
             services,

@@ -30,6 +30,7 @@ from smartbackup_panel.core.model import (
     Strategy,
     Verified,
 )
+from smartbackup_panel.core.surroundings import SiteAnswer
 from smartbackup_panel.core.tree import ExportFormat
 from smartbackup_panel.services.pages import Dashboard, DomainPage, DomainRow, JobPage, NextRun, Problem, Undo
 from tests.support.fake_contents import FakeContents, FakeDownloads, checked, export_result
@@ -463,6 +464,20 @@ class FakeAccounts:
 
 
 @dataclass
+class FakeSites:
+    """Sites that answer as `answers` says; the others are not asked."""
+
+    world: World
+    answers: dict[str, SiteAnswer] = field(default_factory=dict)
+
+    def last_answer(self, actor: Actor, domain_id: str) -> SiteAnswer | None:
+        return self.answers.get(self.world.domain(actor, domain_id).id)
+
+    def ask(self, actor: Actor, domain_id: str) -> SiteAnswer | None:
+        return self.last_answer(actor, domain_id)
+
+
+@dataclass
 class FakeServices:
     """What open_services() returns, in memory."""
 
@@ -472,6 +487,7 @@ class FakeServices:
     accounts: FakeAccounts
     contents: FakeContents
     downloads: FakeDownloads
+    sites: FakeSites
 
     def web_secret(self) -> bytes:
         return b"k" * 32
@@ -506,5 +522,11 @@ def sample_services(clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -
         world.points[domain.id] = [] if domain.id == NEW else sample_points(domain.id, clock())
     world.points[LOST] = world.points[LOST][3:]
     return FakeServices(
-        world, FakeQueries(world), FakeRequests(world), FakeAccounts(), FakeContents(world), FakeDownloads(world)
+        world,
+        FakeQueries(world),
+        FakeRequests(world),
+        FakeAccounts(),
+        FakeContents(world),
+        FakeDownloads(world),
+        FakeSites(world),
     )

@@ -150,6 +150,7 @@ def _environment(folder: Path, web_address: str, settings: Mapping[str, str]) ->
         "ACCESS_LOG": str(folder / "logs" / "{domain}.access.log"),
         "WEB_ADDRESS": web_address,
         "RESERVE_MB": "0",
+        "SITE_SERVER": "",
         **settings,
     }
     return {

@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response
 
 from smartbackup_panel.web.context import words
-from smartbackup_panel.web.mount import actor, mount, services, show
+from smartbackup_panel.web.mount import actor, is_fragment, mount, services, show
 
 SHOWN_POINTS = 60
 
@@ -20,11 +20,22 @@ def domain(domain_id: str) -> Response:
         "smartbackup/parts/domain_live.html",
         refresh_seconds=1 if page.running else 15,
         page=page,
+        domain=page.domain,
+        site=services().sites.last_answer(actor(), domain_id),
         settings=mount().settings,
         shown=len(page.points) if "all" in request.args else SHOWN_POINTS,
         best=next((point for point in page.points if point.is_restorable), None),
         sb=words(page.schedule.timezone if page.schedule else None),
     )
+
+
+def answer(domain_id: str) -> ResponseReturnValue:
+    """Ask the site for its home page and say how it answered; without script, on the domain's page."""
+    site = services().sites.ask(actor(), domain_id)
+    if not is_fragment():
+        return redirect(url_for("smartbackup.domain", domain_id=domain_id), 303)
+    page = services().queries.domain_page(actor(), domain_id)
+    return show("smartbackup/parts/site_answer.html", page=page, domain=page.domain, site=site)
 
 
 def back_up(domain_id: str) -> ResponseReturnValue:

@@ -56,7 +56,7 @@ def test_a_damaged_or_unproved_point_says_why_it_is_not_offered() -> None:
 
 def test_a_restore_counts_its_steps_and_marks_the_present_one() -> None:
     steps = wording.steps_of(a_job(JobKind.RESTORE, phase="staging"))
-    assert [step.state for step in steps] == ["done", "done", "done", "now", "later", "later"]
+    assert [step.state for step in steps] == ["done", "done", "done", "now", "later", "later", "later"]
     assert steps[3].words == "Preparing the files beside the site"
     assert wording.steps_of(a_job(JobKind.RESTORE, phase="starting"))[0].state == "now"
     assert wording.steps_of(a_job(JobKind.RESTORE, phase="something new")) == ()
