@@ -31,7 +31,11 @@ def find_wordpress() -> Path:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
             _unpack(Path(scratch))
-            (Path(scratch) / "site").rename(cache / name)
+            try:
+                (Path(scratch) / "site").rename(cache / name)
+            except OSError:  # another process of the same run was faster
+                if not (cache / name).is_dir():
+                    raise
     return cache / name
 
 
