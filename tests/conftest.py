@@ -55,7 +55,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Record how much ran, and for how long."""
     if hasattr(session.config, "workerinput"):
         return  # one of several processes: the one that started them knows the whole
-    told = session.config.pluginmanager.get_plugin("terminalreporter").stats
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    told = reporter.stats if reporter is not None else {}
     _record("whole run: tests that passed", len(told.get("passed", [])), "tests")
     _record("whole run: tests that failed", len(told.get("failed", [])) + len(told.get("error", [])), "tests")
     _record("whole run: time", (time.monotonic() - STARTED) / 60, "minutes")
