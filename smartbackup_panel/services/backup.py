@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from smartbackup_panel.adapters.db import points, schedules
+from smartbackup_panel.adapters.db import jobs, points, schedules
 from smartbackup_panel.core.damage import broken_points
 from smartbackup_panel.core.errors import SmartBackupError
 from smartbackup_panel.core.model import (
@@ -70,6 +70,8 @@ class Work:
 def back_up(context: JobContext, domain: Domain) -> Outcome:
     """Make a restore point of a domain and return it as the command line's JSON has it."""
     started = time.monotonic()
+    if context.job.result is not None:
+        return _recorded_before(context, domain)
     store.remove_leftovers(context.installation, domain)
     with (
         store.open_store(context.installation, domain) as folder_fd,
@@ -87,11 +89,35 @@ def back_up(context: JobContext, domain: Domain) -> Outcome:
                 work.phases["databases"] = time.monotonic() - began
             if work.wants("files"):
                 _write_files(work, agent)
-            point = _publish(work, started)
+            outcome = _publish(work, started)
         except BaseException:
             work.discard()
             raise
-    return _outcome(work, point)
+    _write_lists(context, domain)
+    return outcome
+
+
+def _recorded_before(context: JobContext, domain: Domain) -> Outcome:
+    """Finish a job that was killed after its point was recorded: the point is its own, and is not made twice."""
+    assert context.job.result is not None, "asked before"
+    context.say("the restore point had been recorded before the interruption")
+    with context.installation.state.read() as tx:
+        point = points.find_point(tx, domain.id, context.job.id)
+    _write_lists(context, domain)
+    return Outcome(dict(context.job.result), is_partial=point is not None and point.state is PointState.PARTIAL)
+
+
+def _write_lists(context: JobContext, domain: Domain) -> None:
+    """Renew the lists of all points. The point is recorded: where they cannot be written, the next one renews them."""
+    with context.installation.state.read() as tx:
+        every = points.list_points(tx, domain.id)
+        schedule = schedules.find_schedule(tx, domain.id)
+    if not every:
+        return
+    try:
+        sidecars.write_lists(context.installation, domain, every, schedule)
+    except OSError as error:
+        context.say(f"the lists beside the archives could not be renewed: {error.strerror}", "warning")
 
 
 def _write_files(work: Work, agent: Agent) -> None:
@@ -226,8 +252,8 @@ def _write_archive(work: Work, agent: Agent, base: ArchiveSet | None, summary: S
     work.phases["verify"] = time.monotonic() - began
 
 
-def _publish(work: Work, started: float) -> Point:
-    """Give the files their names and record the point: all of it or, after a crash, nothing."""
+def _publish(work: Work, started: float) -> Outcome:
+    """Give the files their names and record the point with the job's result: all of it or, after a crash, nothing."""
     installation, domain = work.context.installation, work.domain
     parent = work.chosen.parent if work.chosen else None
     point = _point(work, parent, time.monotonic() - started)
@@ -235,19 +261,19 @@ def _publish(work: Work, started: float) -> Point:
     work.context.point_of_no_return("publishing")
     store.note_names(installation, domain, names)
     if names:
+        changes = work.summary.changes if work.summary else None
+        changed = (*changes.added.names, *changes.changed.names) if changes else ()
+        sidecars.write_changed_list(installation, domain, point, parent, changed)
         content = sidecars.meta_content(installation, domain, point, parent, len(work.options.exclude))
         store.write_meta(work.folder_fd, names[-1], content)
     for sink in [*work.dumps.sinks, *([work.sink] if work.sink else [])]:
         sink.publish()
+    outcome = _outcome(work, point)
     with installation.state.write() as tx:
         points.insert_point(tx, point)
         store.forget_names(tx, domain)
-        every = points.list_points(tx, domain.id)
-        schedule = schedules.find_schedule(tx, domain.id)
-    changes = work.summary.changes if work.summary else None
-    changed = (*changes.added.names, *changes.changed.names) if changes else ()
-    sidecars.write_point_files(installation, domain, point, parent, changed, every, schedule)
-    return point
+        jobs.set_result(tx, work.context.job.id, outcome.result)
+    return outcome
 
 
 def _point(work: Work, parent: Point | None, seconds: float) -> Point:

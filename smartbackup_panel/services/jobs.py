@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from smartbackup_panel.adapters.db import domains, jobs
 from smartbackup_panel.adapters.locks import held
 from smartbackup_panel.core.errors import AgentFailed, Cancelled, SmartBackupError, UnknownDomain
-from smartbackup_panel.core.model import ALONGSIDE, Domain, Job, JobKind, JobState, LogLine, Progress
+from smartbackup_panel.core.model import ALONGSIDE, Domain, Job, JobKind, JobState, LogLine, PointState, Progress
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.pacing import Breather
 
@@ -112,7 +112,7 @@ class Runner:
             return self._job(job_id)
         context = JobContext(self.installation, job, watch)
         try:
-            if job.attempts > MOST_ATTEMPTS:
+            if job.attempts > MOST_ATTEMPTS and job.result is None:
                 raise AgentFailed(f"the job was interrupted {MOST_ATTEMPTS} times; it is not tried again by itself")
             if job.attempts > 1:
                 context.say(f"begun again after an interruption (attempt {job.attempts})", "warning")
@@ -161,13 +161,20 @@ def this_process() -> str:
 def fail_orphans(installation: Installation) -> list[str]:
     """Mark the jobs whose command died while it ran them as failed, and return their ids.
 
+    One that had recorded its result, together with its effect, has done its work.
     The worker's own jobs are not among them: its engine runs them again.
     """
     with installation.state.write() as tx:
         dead = [job_id for job_id, runner in jobs.list_runners(tx).items() if runner and _has_died(runner)]
         for job_id in dead:
             error = AgentFailed("the command that ran this job was ended before it finished")
-            jobs.finish(tx, job_id, JobState.FAILED, installation.clock.now(), None, error)
+            result = jobs.get_job(tx, job_id).result
+            if result is None:
+                jobs.finish(tx, job_id, JobState.FAILED, installation.clock.now(), None, error)
+            else:
+                is_partial = result.get("state") == PointState.PARTIAL
+                state = JobState.PARTIAL if is_partial else JobState.DONE
+                jobs.finish(tx, job_id, state, installation.clock.now(), result, None)
     return dead
 
 

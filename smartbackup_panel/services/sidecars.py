@@ -72,22 +72,15 @@ def read_meta(installation: Installation, content: bytes) -> dict[str, object] |
     return fields if isinstance(claimed, str) and hmac.compare_digest(made, claimed) else None
 
 
-def write_point_files(
-    installation: Installation,
-    domain: Domain,
-    point: Point,
-    parent: Point | None,
-    changed: Sequence[bytes],
-    every: Sequence[Point],
-    schedule: Schedule | None,
+def write_changed_list(
+    installation: Installation, domain: Domain, point: Point, parent: Point | None, changed: Sequence[bytes]
 ) -> None:
-    """Write the sidecars that are kept outside the domain's own folder, after a new point."""
+    """Write which files an increment holds and what it builds on; it goes again with files that were only noted."""
     if point.kind is not PointKind.FULL and parent is not None:
         listed = b"".join(path + b"\n" for path in changed)
         _replace(_changed_list_path(installation, domain, point), listed)
         reference = {"base_backup": parent.archive, "base_point": parent.id}
         _replace_json(_incremental_path(installation, domain, "base_backup_ref.json"), reference)
-    write_lists(installation, domain, every, schedule)
 
 
 def write_lists(installation: Installation, domain: Domain, every: Sequence[Point], schedule: Schedule | None) -> None:

@@ -59,11 +59,15 @@ def find_by_key(tx: Connection, key: str) -> Job | None:
 
 
 def start(tx: Connection, job_id: str, runner: str, now: datetime) -> Job | None:
-    """Claim a job for `runner` and return it; None when it has ended or was cancelled before it began."""
+    """Claim a job for `runner` and return it; None when it has ended or was cancelled before it began.
+
+    One that had begun is claimed although its cancellation was asked for: it may have got past its point of no return,
+    which its own first steps find out.
+    """
     unfinished = (jobs.c.id == job_id, jobs.c.state.in_(UNFINISHED))
     taken = tx.execute(
         update(jobs)
-        .where(*unfinished, jobs.c.cancel_requested.is_(False))
+        .where(*unfinished, or_(jobs.c.cancel_requested.is_(False), jobs.c.attempts > 0))
         .values(
             state=JobState.RUNNING,
             runner=runner,
@@ -82,6 +86,11 @@ def set_progress(tx: Connection, job_id: str, progress: Progress) -> bool:
     """Record where a job is and return whether somebody asked for its cancellation."""
     tx.execute(update(jobs).where(jobs.c.id == job_id).values(progress=asdict(progress)))
     return bool(tx.execute(select(jobs.c.cancel_requested).where(jobs.c.id == job_id)).scalar())
+
+
+def set_result(tx: Connection, job_id: str, result: dict[str, object]) -> None:
+    """Record what a job has done together with its effect, so that it is not done again after a crash."""
+    tx.execute(update(jobs).where(jobs.c.id == job_id).values(result=result))
 
 
 def finish(
