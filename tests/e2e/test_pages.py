@@ -191,15 +191,18 @@ def press_until(page: Page, key: str, words: str) -> None:
 
 
 def test_a_job_is_live_keeps_what_a_person_opened_and_stops_asking_at_its_end(visit: Visit, panel: Panel) -> None:
-    page = visit(ALICE)
+    page, world = visit(ALICE), panel.services.world
+    world.held_at = "reading the site"
     page.goto(f"/domains/{SHOP}")
     page.get_by_role("button", name="Back up now").click()
     page.get_by_role("link", name="Follow").click()
     page.get_by_text("Log", exact=True).click()
     page.locator("#sb-cancel").focus()
+    world.held_at = "verifying"
     expect(page.get_by_text("Reading every byte back", exact=True)).to_have_css("font-weight", "650")
     assert page.evaluate("document.activeElement.id") == "sb-cancel"
     assert page.locator("details.sb-log").get_attribute("open") is not None
+    world.held_at = ""
     expect(page.get_by_role("heading", name="The backup is done")).to_be_visible()
     asked = len(panel.asked)
     page.wait_for_timeout(2_500)
@@ -218,10 +221,12 @@ def test_a_lost_connection_is_said_and_found_again(visit: Visit, panel: Panel) -
     expect(page.get_by_text("The connection is lost for the moment")).to_be_hidden()
 
 
-def test_cancelling_leaves_the_site_as_it_is(visit: Visit) -> None:
+def test_cancelling_leaves_the_site_as_it_is(visit: Visit, panel: Panel) -> None:
     page = visit(ALICE)
     page.goto(f"/domains/{SHOP}")
     page.get_by_role("button", name="Put my site back to").click()
+    expect(page.get_by_role("button", name="Put back 311 files and 12 tables")).to_be_visible()
+    panel.services.world.held_at = "comparing"
     page.get_by_role("button", name="Put back 311 files and 12 tables").click()
     page.get_by_role("button", name="Cancel, leave the site as it is").click()
     expect(page.get_by_text("The site is as it was before.")).to_be_visible()

@@ -166,6 +166,7 @@ class World:
     undos: dict[str, Undo] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
+    held_at: str = ""
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(0xB0000001))
 
     def domain(self, actor: Actor, domain_id: str) -> Domain:
@@ -195,7 +196,7 @@ class World:
         return job
 
     def advance(self, job_id: str) -> Job:
-        """Move a job one step: queued, then its phases, then done."""
+        """Move a job one step: queued, then its phases, then done; it stays in the phase `held_at` until that is another."""
         job = self.jobs[job_id]
         if job.state.has_ended:
             return job
@@ -208,6 +209,8 @@ class World:
         }.get(job.kind, ("verifying",))
         if job.cancel_requested:
             job = replace(job, state=JobState.CANCELLED, finished_at=self.clock())
+        elif job.state is JobState.RUNNING and job.progress.phase == self.held_at:
+            return job
         elif job.state is JobState.QUEUED:
             job = self._in_phase(job, phases[0])
         elif phases.index(job.progress.phase) + 1 < len(phases):
