@@ -24,6 +24,7 @@ else:
     from backports import zstd
 
 _INFLATE_ERROR: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # the stub calls the class an instance
+_LIBDEFLATE = {6: 5}
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _GZIP_EXTRA_HEADER = b"\x1f\x8b\x08\x04\x00\x00\x00\x00\x00\xff"
 _GZIP_LAST_BLOCK = b"\x03\x00"
@@ -64,13 +65,21 @@ class FrameCodec(Protocol):
 
 
 class GzipFrames:
-    """gzip members: levels 2 to 9 by libdeflate, level 1 by ISA-L (a third larger, five times as fast)."""
+    """gzip members: levels 2 to 9 by libdeflate, level 1 by ISA-L (a third larger, five times as fast).
+
+    Levels mean about what they mean to gzip: libdeflate's 5 is within 0.7 % of gzip's 6 on code, in four fifths of the
+    time of its own 6.
+    """
 
     piece_head_bytes = 16
     piece_tail_bytes = len(_GZIP_EMPTY)
 
     def pack(self, plain: bytes, level: int) -> bytes:
-        body = isal_zlib.compress(plain, 2, -15) if level == 1 else bytes(deflate.deflate_compress(plain, level))
+        body = (
+            isal_zlib.compress(plain, 2, -15)
+            if level == 1
+            else bytes(deflate.deflate_compress(plain, _LIBDEFLATE.get(level, level)))
+        )
         if len(body) > _WORTH_IT * len(plain) + 16:
             return self.store([Part(plain, compresses=False)])
         return b"".join((_GZIP_HEADER, body, self._trailer(plain)))
