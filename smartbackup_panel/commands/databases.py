@@ -32,6 +32,7 @@ def databases(session: Session, domain: str, rows: str | None, tables: tuple[str
         left_out.choose_as_settings(COMMAND_LINE, found.id)
     elif rows or tables:
         left_out.choose(COMMAND_LINE, found.id, rows, tables)
+    session.keep_choices()
     _tell(session, domain, left_out.of(COMMAND_LINE, found.id))
 
 

@@ -25,6 +25,7 @@ def retention(session: Session, domain: str, dry_run: bool, wanted: tuple[str, .
     found, policies = session.domain(domain), session.services.policies
     if wanted or as_settings:
         policies.set_retention(COMMAND_LINE, found.id, None if as_settings else _numbers(wanted))
+        session.keep_choices()
     if dry_run or wanted or as_settings:
         _tell(session, domain, policies.keeping(COMMAND_LINE, found.id))
         return
@@ -56,6 +57,7 @@ def _pin(session: Session, domain: str, point: str, *, pinned: bool) -> None:
     found = session.domain(domain)
     chosen = session.services.queries.point_named(COMMAND_LINE, found.id, point)
     session.services.policies.pin(COMMAND_LINE, found.id, chosen.id, pinned=pinned)
+    session.keep_choices()
     said = f"The point of {chosen.created_at:%Y-%m-%d %H:%M} is {'pinned' if pinned else 'no longer pinned'}."
     session.answer({"domain": domain, "point": chosen.id, "pinned": pinned}, lambda: click.echo(said))
 
@@ -130,6 +132,7 @@ def exclusions(
     chosen = {name: value for name, value in wanted.items() if value not in (None, [])}
     if chosen or as_settings:
         leaving = policies.set_exclusions(COMMAND_LINE, found.id, None if as_settings else chosen)
+        session.keep_choices()
     else:
         leaving = policies.exclusions(COMMAND_LINE, found.id)
     document = {

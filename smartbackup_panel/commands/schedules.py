@@ -40,6 +40,7 @@ def set_lines(session: Session, domain: str, expressions: tuple[str, ...], timez
     found, installation = session.domain(domain), session.services.installation
     with installation.state.write() as tx:
         made = set_schedule(installation, tx, found, list(expressions), timezone)
+    session.keep_choices()
     _tell(session, found, made)
 
 

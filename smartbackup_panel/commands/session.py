@@ -84,6 +84,12 @@ class Session:
             watch(job, job.progress)
         return job
 
+    def keep_choices(self) -> None:
+        """Write what was chosen for a domain beside its archives now; a running worker would do it within a minute."""
+        from smartbackup_panel.services.choices import write_changed
+
+        write_changed(self.services.installation)
+
     def answer(self, document: object, for_people: Callable[[], None] | None = None) -> None:
         """Print the answer: one JSON document, or what a person wants to see."""
         if self.as_json or for_people is None:

@@ -13,7 +13,7 @@ from smartbackup_panel.adapters.db.statistics import forget_points
 from smartbackup_panel.adapters.locks import if_free
 from smartbackup_panel.core.alarms import LAST_WARNING_DAYS
 from smartbackup_panel.core.model import PANEL, SCHEDULER, Domain, DomainState
-from smartbackup_panel.services import catalog
+from smartbackup_panel.services import catalog, choices
 from smartbackup_panel.services.alarms import clock_is_suspect
 from smartbackup_panel.services.installation import Installation
 
@@ -69,6 +69,7 @@ def _purge(installation: Installation, domain: Domain) -> None:
     with installation.state.write() as tx:
         count = forget_points(tx, domain.id)
         traffic.forget_domain(tx, domain.id)
+        choices.forget(tx, domain)
         people.add_audit(tx, installation.clock.now(), SCHEDULER, PURGED, domain.id, None, {"points": count})
     log.info("domain purged: %s, %d points", domain.name, count)
     catalog.forget(installation, domain.id)
@@ -81,6 +82,7 @@ def _purge(installation: Installation, domain: Domain) -> None:
         f".tracking/{domain.store_folder}_activity.json",
     ):
         _remove_file(os.path.join(root, name))
+    _remove_file(choices.path_of(installation, domain))
 
 
 def _remove_folder(path: str) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from smartbackup_panel.adapters.db import domains, points
 from smartbackup_panel.core.model import Domain, DomainState, DumpFile, Point, PointKind, PointState, Verified
-from smartbackup_panel.services import sidecars
+from smartbackup_panel.services import choices, sidecars
 from smartbackup_panel.services.domains import reconcile
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.store import META, point_names
@@ -18,9 +18,10 @@ from smartbackup_panel.services.store import META, point_names
 def rebuild(installation: Installation) -> dict[str, object]:
     """Record every point of the store that the state does not know.
 
-    Only a `.meta` that this installation signed and whose archives are there counts; the rest is listed as refused.
+    Only a `.meta` that this installation signed and whose archives are there counts; the rest is listed as refused. What was
+    chosen for the domains (pins, rules, exclusions, schedules) comes back with them.
     """
-    restored: list[str] = []
+    restored: dict[str, list[str]] = {}
     refused: list[str] = []
     for path in _metas(installation.settings.backup_root):
         fields = _read(installation, path)
@@ -33,9 +34,14 @@ def rebuild(installation: Installation) -> dict[str, object]:
             _ensure_domain(tx, domain)
             if points.find_point(tx, domain.id, point.id) is None:
                 points.insert_point(tx, point)
-                restored.append(point.id)
+                restored.setdefault(domain.id, []).append(point.id)
+    chosen, bad = choices.read_back(installation, restored)
     reconcile(installation)
-    return {"points": restored, "refused": refused}
+    return {
+        "points": [point_id for rebuilt in restored.values() for point_id in rebuilt],
+        "choices": chosen,
+        "refused": refused + bad,
+    }
 
 
 def _metas(backup_root: str) -> list[str]:

@@ -3,11 +3,14 @@
     DOMAIN/backup_….tar.gz.meta      what a point is, signed        .metadata/DOMAIN_backups.json   all points of a domain
     .incremental/DOMAIN/…            changed files of an increment  .tracking/DOMAIN_….json         activity and totals
 
+What people chose for a domain lies beside them (services.choices).
+
 All of them can be made again from the archives and the state; none is read to decide where anything lies (rule 11).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import hmac
 import json
@@ -22,13 +25,17 @@ from smartbackup_panel import __version__
 from smartbackup_panel.core.model import Analysis, Domain, Point, PointKind, Schedule
 from smartbackup_panel.services.installation import Installation
 
+META_PURPOSE = "meta"
 UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 
 
 def meta_content(
     installation: Installation, domain: Domain, point: Point, parent: Point | None, excluded_patterns: int
 ) -> bytes:
-    """Return the `.meta` of a point: the original design's fields, and the whole point, signed with the worker's key."""
+    """Return the `.meta` of a point: the original design's fields, and the whole point, signed with the worker's key.
+
+    Whether it is pinned changes later and is not said here, but in the domain's choices.
+    """
     dump_bytes = sum(dump.archive_bytes for dump in point.databases)
     fields: dict[str, object] = {
         "type": point.kind,
@@ -51,24 +58,34 @@ def meta_content(
         "parent": parent.id if parent else None,
         "warnings": list(point.warnings),
         "domain_record": asdict(domain),
-        "point": asdict(point),
+        "point": asdict(dataclasses.replace(point, pinned=False)),
     }
     if point.kind is not PointKind.FULL and parent is not None:
         fields["base_backup"] = parent.archive
         fields["changed_files_list"] = _changed_list_path(installation, domain, point)
-    plain = json.dumps(fields, default=_plain, sort_keys=True)
-    fields["signature"] = _signature(installation, plain)
-    return json.dumps(fields, default=_plain, indent=1, sort_keys=True).encode() + b"\n"
+    return sealed(installation, META_PURPOSE, fields)
 
 
 def read_meta(installation: Installation, content: bytes) -> dict[str, object] | None:
     """Return the fields of a `.meta`, or None when it is no JSON or its signature is not this installation's."""
+    return unsealed(installation, META_PURPOSE, content)
+
+
+def sealed(installation: Installation, purpose: str, fields: Mapping[str, object]) -> bytes:
+    """Return fields as JSON, signed with the worker's key for one purpose (a signature counts for no other)."""
+    signature = _signature(installation, purpose, json.dumps(fields, default=_plain, sort_keys=True))
+    signed = {**fields, "signature": signature}
+    return json.dumps(signed, default=_plain, indent=1, sort_keys=True).encode() + b"\n"
+
+
+def unsealed(installation: Installation, purpose: str, content: bytes) -> dict[str, object] | None:
+    """Return the fields that `sealed` made into JSON, or None when it is no JSON or its signature is not this installation's."""
     try:
         fields = json.loads(content)
         claimed = fields.pop("signature")
     except (ValueError, KeyError, AttributeError):
         return None
-    made = _signature(installation, json.dumps(fields, default=_plain, sort_keys=True))
+    made = _signature(installation, purpose, json.dumps(fields, default=_plain, sort_keys=True))
     return fields if isinstance(claimed, str) and hmac.compare_digest(made, claimed) else None
 
 
@@ -78,7 +95,7 @@ def write_changed_list(
     """Write which files an increment holds and what it builds on; it goes again with files that were only noted."""
     if point.kind is not PointKind.FULL and parent is not None:
         listed = b"".join(path + b"\n" for path in changed)
-        _replace(_changed_list_path(installation, domain, point), listed)
+        replace(_changed_list_path(installation, domain, point), listed)
         reference = {"base_backup": parent.archive, "base_point": parent.id}
         _replace_json(_incremental_path(installation, domain, "base_backup_ref.json"), reference)
 
@@ -156,15 +173,15 @@ def _incremental_path(installation: Installation, domain: Domain, name: str) -> 
     return os.path.join(installation.settings.backup_root, ".incremental", domain.store_folder, name)
 
 
-def _signature(installation: Installation, plain: str) -> str:
-    return hmac.new(installation.signing_key, b"meta:" + plain.encode(), hashlib.sha256).hexdigest()
+def _signature(installation: Installation, purpose: str, plain: str) -> str:
+    return hmac.new(installation.signing_key, f"{purpose}:{plain}".encode(), hashlib.sha256).hexdigest()
 
 
 def _replace_json(path: str, fields: Mapping[str, object]) -> None:
-    _replace(path, json.dumps(fields, default=str, indent=1).encode() + b"\n")
+    replace(path, json.dumps(fields, default=str, indent=1).encode() + b"\n")
 
 
-def _replace(path: str, content: bytes) -> None:
+def replace(path: str, content: bytes) -> None:
     """Write a file that is complete or absent at every instant."""
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     fd = os.open(path + ".part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -222,7 +222,7 @@ def test_a_lost_state_is_made_again_from_the_store(installation: Installation) -
     then = site.tree()
     (installation.state_dir / "db" / "state.sqlite").unlink()
     rebuilt = installation.smartbackup("rebuild-catalog")
-    assert rebuilt == {"points": [made["point"]], "refused": [], "listed": 1}
+    assert rebuilt == {"points": [made["point"]], "choices": [], "refused": [], "listed": 1}
     assert installation.smartbackup("domains", "show", "shop.example.test")["id"] == domain["id"]
     (site.root / "index.php").unlink()
     installation.smartbackup("restore", "shop.example.test", "--point", made["point"], "--yes")

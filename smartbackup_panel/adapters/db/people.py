@@ -83,5 +83,11 @@ def find_note(tx: Connection, name: str) -> tuple[str, datetime] | None:
     return None if row is None else (row.value, row.at)
 
 
+def list_notes(tx: Connection, beginning: str) -> dict[str, str]:
+    """Return the notes whose names begin so."""
+    rows = tx.execute(select(notes.c.name, notes.c.value).where(notes.c.name.startswith(beginning, autoescape=True)))
+    return {row.name: row.value for row in rows}
+
+
 def delete_note(tx: Connection, name: str) -> None:
     tx.execute(delete(notes).where(notes.c.name == name))

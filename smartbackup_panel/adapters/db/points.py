@@ -112,6 +112,14 @@ def damage_found(tx: Connection, domain_ids: list[str]) -> dict[str, tuple[int, 
     return {row.domain_id: (row.times, row.at) for row in tx.execute(query)}
 
 
+def list_pinned(tx: Connection) -> dict[str, list[str]]:
+    """Return the ids of pinned points, by domain id."""
+    found: dict[str, list[str]] = {}
+    for row in tx.execute(select(points.c.domain_id, points.c.id).where(points.c.pinned)):
+        found.setdefault(row.domain_id, []).append(row.id)
+    return found
+
+
 def set_pinned(tx: Connection, point_id: str, pinned: bool) -> None:
     tx.execute(update(points).where(points.c.id == point_id).values(pinned=pinned))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, insert, or_, select, update
 
 from smartbackup_panel.adapters.db.jobs import UNFINISHED
 from smartbackup_panel.adapters.db.tables import jobs, policies
@@ -25,6 +25,20 @@ def find_policy(tx: Connection, domain_id: str) -> Policy:
     """Return what was chosen for a domain; an empty policy where nothing was."""
     row = tx.execute(select(policies).where(policies.c.domain_id == domain_id)).first()
     return Policy() if row is None else Policy(row.retention, row.exclusions, row.databases)
+
+
+def has_policy(tx: Connection, domain_id: str) -> bool:
+    """Return whether anything was ever chosen for a domain, be it to let the settings decide again."""
+    return tx.execute(select(policies.c.domain_id).where(policies.c.domain_id == domain_id)).first() is not None
+
+
+def list_policies(tx: Connection) -> dict[str, Policy]:
+    """Return what was chosen, by domain id."""
+    return {row.domain_id: Policy(row.retention, row.exclusions, row.databases) for row in tx.execute(select(policies))}
+
+
+def delete_policy(tx: Connection, domain_id: str) -> None:
+    tx.execute(delete(policies).where(policies.c.domain_id == domain_id))
 
 
 def save_policy(tx: Connection, domain_id: str, policy: Policy) -> None:

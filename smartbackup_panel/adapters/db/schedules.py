@@ -38,6 +38,11 @@ def list_schedules(tx: Connection, domain_ids: list[str]) -> dict[str, Schedule]
     return {row.domain_id: _schedule(row) for row in rows}
 
 
+def list_pinned(tx: Connection) -> dict[str, Schedule]:
+    """Return the schedules that an administrator set, by domain id."""
+    return {row.domain_id: _schedule(row) for row in tx.execute(select(schedules).where(schedules.c.pinned))}
+
+
 def list_due(tx: Connection, now: datetime) -> list[tuple[str, Schedule, PointKind | None]]:
     """Return (domain id, schedule, kind of the due run) of the covered domains whose next run has come."""
     query = (
