@@ -6,7 +6,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from smartbackup_panel.core.errors import MissingDocumentRoot, NoSpace, RestoreFailed, ScanFailed
@@ -34,6 +34,7 @@ from smartbackup_panel.engine.export import export
 from smartbackup_panel.engine.fsafe import closing, empty_folder, open_folder, remove_tree
 from smartbackup_panel.engine.giver import Giver
 from smartbackup_panel.engine.left_out import LeftOut
+from smartbackup_panel.engine.new_names import Stored
 from smartbackup_panel.engine.ownership import Ownership
 from smartbackup_panel.engine.restore_choice import choose
 from smartbackup_panel.engine.restore_plan import plan_restore
@@ -131,14 +132,14 @@ class AgentRequests:
         links, counts = LinkCounts(rules.guarded_uids), ScanCounts(started_at_ns=time.time_ns())
         with closing(self._open_root()) as root_fd:
             walked = spooled(self._spool, counts, root_fd, rules, links, self._told("scan"))
-            compared, like = _compare(walked, counts, _open_earlier(request.earlier, fds))
-        self._scanned = _Scanned(rules, links, counts, like)
-        return counts.summary(time.monotonic() - started, compared, rules.left_out.result())
+            compared = _compare(walked, counts, _open_earlier(request.earlier, fds))
+        self._scanned = _Scanned(rules, links, counts, compared)
+        return counts.summary(time.monotonic() - started, compared.changes, rules.left_out.result())
 
     def _compare_again(self, request: messages.Compare, fds: list[int]) -> Changes:
         scanned = self._get_scanned()
-        changes, scanned.like = _compare(self._spool, scanned.counts, _open_earlier(request.earlier, fds))
-        return changes
+        scanned.compared = _compare(self._spool, scanned.counts, _open_earlier(request.earlier, fds))
+        return scanned.compared.changes
 
     def _get_scanned(self) -> _Scanned:
         if self._scanned is None:
@@ -151,7 +152,8 @@ class AgentRequests:
         if earlier is None:
             return self._write_point(request.options, scanned, None)
         with earlier:
-            is_like = scanned.like == earlier.facts.root_digest and not request.options.read_again
+            compared = scanned.compared
+            is_like = compared.is_same and scanned.is_compared_with(earlier) and not request.options.read_again
             if is_like and request.options.kind is not PointKind.FULL:
                 return write_unchanged(request.options, _WriteEvents(self._channel), earlier, scanned.counts)
             return self._write_point(request.options, scanned, earlier)
@@ -167,6 +169,7 @@ class AgentRequests:
                 own_number=0 if options.kind is PointKind.FULL or earlier is None else len(earlier.rows),
                 young_from_ns=0 if earlier is None else _young_from_ns(earlier),
                 copied=earlier if options.is_synthetic else None,
+                stored=scanned.compared.stored if scanned.is_compared_with(earlier) else {},
             )
             return writer.write(self._spool, () if earlier is None else earlier.index(checked=False))
 
@@ -277,24 +280,41 @@ class AgentRequests:
 
 
 @dataclass(slots=True)
+class _Compared:
+    """What a scan differs in from an earlier point, which `root_digest` names (None: from nothing).
+
+    `is_same`: the scan proves that nothing has changed. `stored` see new_names.
+    """
+
+    changes: Changes
+    root_digest: bytes | None = None
+    is_same: bool = False
+    stored: Stored = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class _Scanned:
-    """The last scan. `like` is the root digest of the earlier point that it was proved to equal, if any."""
+    """The last scan, and what it was compared with last."""
 
     rules: ScanRules
     links: LinkCounts
     counts: ScanCounts
-    like: bytes | None
+    compared: _Compared
+
+    def is_compared_with(self, earlier: ArchiveSet | None) -> bool:
+        """Whether the last comparison was with this point."""
+        return earlier is not None and self.compared.root_digest == earlier.facts.root_digest
 
 
-def _compare(scanned: Iterable[Seen], counts: ScanCounts, earlier: ArchiveSet | None) -> tuple[Changes, bytes | None]:
-    """Compare a scan, whose sums are complete at its end, and say with which point it is the same."""
+def _compare(scanned: Iterable[Seen], counts: ScanCounts, earlier: ArchiveSet | None) -> _Compared:
+    """Compare a scan, whose sums are complete at its end, with an earlier point."""
     if earlier is None:
-        return compare(scanned, ()).changes, None
+        return _Compared(compare(scanned, ()).changes)
     with earlier:
-        changes, is_same = compare(scanned, earlier.index(checked=False))
+        changes, is_same, stored = compare(scanned, earlier.index(checked=False))
         newest_ns = max(counts.newest_mtime_ns, counts.newest_ctime_ns)
         is_same = is_same and newest_ns < _young_from_ns(earlier)
-        return changes, earlier.facts.root_digest if is_same else None
+        return _Compared(changes, earlier.facts.root_digest, is_same, stored)
 
 
 def _young_from_ns(earlier: ArchiveSet) -> int:

@@ -30,6 +30,7 @@ from smartbackup_panel.engine.fsafe import DirectoryCursor, closing
 from smartbackup_panel.engine.index_writer import IndexWriter
 from smartbackup_panel.engine.lists import NameCollector, SkippedCollector
 from smartbackup_panel.engine.member_reader import ATTEMPTS, Member, MemberReader, NotRead, is_equal_content
+from smartbackup_panel.engine.new_names import Stored, file_key
 from smartbackup_panel.engine.scan import Identity, LinkCounts, ScanCounts, ScanRules
 from smartbackup_panel.engine.spool import Seen
 from smartbackup_panel.engine.sqlite_files import has_log, is_beside, is_database, open_copy
@@ -87,6 +88,7 @@ class PointWriter:
     """Writes one point. `own_number` is its place in the archive table, `young_from_ns` see changes.is_settled.
 
     With `copied`, the earlier point, a full one takes over the frames and the content of what looks unchanged.
+    `stored` are earlier entries of files that may have another name now.
     """
 
     def __init__(
@@ -99,7 +101,9 @@ class PointWriter:
         own_number: int,
         young_from_ns: int,
         copied: ArchiveSet | None = None,
+        stored: Stored | None = None,
     ) -> None:
+        self._stored = stored or {}
         self._rules = rules
         self._links = links
         self._options = options
@@ -250,7 +254,8 @@ class PointWriter:
         *_, device, inode = STAT.unpack(seen.stat)
         group = self._groups.get((device, inode))
         if group is not None and group.entry.stat == seen.stat:
-            return self._write_link(seen, group.entry)
+            return self._write_link(seen, group.entry, before)
+        before = self._stored.get(file_key(seen.stat), before)
         with closing(self._reader.open(self._cursor, seen.path, os.O_RDONLY)) as fd:
             member = self._reader.look(fd)
             if is_sqlite(member.content) if member.content is not None else is_database(fd):
@@ -268,8 +273,11 @@ class PointWriter:
         with closing(copy) as copy_fd, self._reader.standing_in(copy_fd, fd):
             return self._write_content(path, copy_fd, self._reader.look(copy_fd), before)
 
-    def _write_link(self, seen: Seen, first: IndexEntry) -> IndexEntry:
+    def _write_link(self, seen: Seen, first: IndexEntry, before: IndexEntry | None) -> IndexEntry:
+        """Link to the file's first path; where no archive has that path, an earlier header of this one stays."""
         entry = msgspec.structs.replace(first, path=seen.path, link=first.path, member=self._own_number)
+        if first.member != self._own_number and before is not None and is_equal_content(first, before):
+            return msgspec.structs.replace(entry, member=before.member)
         self._packer.add_plain(tar_headers(entry))
         return entry
 
@@ -306,7 +314,12 @@ class PointWriter:
 
     def _write_large(self, path: bytes, fd: int, member: Member, before: IndexEntry | None) -> IndexEntry:
         """Stream a large file; a change while it is read takes the archive back to the file's beginning."""
-        if before is not None and before.sha256 and data_size(before) == member.data_bytes:
+        if (
+            self._options.kind is not PointKind.FULL
+            and before is not None
+            and before.sha256
+            and data_size(before) == member.data_bytes
+        ):
             entry = self._describe_file(path, member, self._reader.checksum(fd, member))
             if self._is_kept(entry, before) and self._reader.is_still(fd, member):
                 return self._keep_place(entry, before)

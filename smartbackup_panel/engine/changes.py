@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from smartbackup_panel.core.tree import Changes
 from smartbackup_panel.engine.entries import UNSTABLE, IndexEntry, sort_key
 from smartbackup_panel.engine.lists import NameCollector
+from smartbackup_panel.engine.new_names import NewNames, Stored
 from smartbackup_panel.engine.spool import Seen
 
 YOUNG_NS = 2_000_000_000
@@ -98,24 +99,28 @@ class Comparison(NamedTuple):
 
     `is_same`: every path is in both with the same facts, and none has several links or held no still when it was read.
     Together with times that are old enough (see `is_settled`) this proves that nothing has changed.
+    `stored`: where the earlier point has the content of files that got another link.
     """
 
     changes: Changes
     is_same: bool
+    stored: Stored
 
 
 def compare(scanned: Iterable[Seen], earlier: Iterable[IndexEntry]) -> Comparison:
     """Compare by facts alone (nothing is read), both lists in one pass."""
-    changes, is_same = ChangesCollector(), True
+    changes, names, is_same = ChangesCollector(), NewNames(), True
     for seen, before in merge(scanned, earlier):
         if seen is None:
             is_same = False
             if before is not None:
                 changes.note_removed(before)
+                names.note_stored(before)
         elif before is None:
             is_same = False
             if not seen.reason:
                 changes.note_added(seen.path, seen.stat)
+                names.note_new(seen)
         elif seen.reason or before.reason:
             is_same = is_same and is_left_out_alike(seen, before)
             if not seen.reason:
@@ -124,7 +129,10 @@ def compare(scanned: Iterable[Seen], earlier: Iterable[IndexEntry]) -> Compariso
             is_same = False
             if not looks_unchanged(seen, before):
                 changes.note_changed(seen.path, seen.stat)
-    return Comparison(changes.result(), is_same)
+                names.note_stored(before)
+                if seen.stat[40:56] != before.stat[40:56]:
+                    names.note_new(seen)
+    return Comparison(changes.result(), is_same, names.result())
 
 
 def is_left_out_alike(seen: Seen, before: IndexEntry) -> bool:
