@@ -164,7 +164,7 @@ class AgentFailed(SmartBackupError):
 
 
 class ArchiveDamaged(SmartBackupError):
-    """Bytes of an archive are not what was written; nothing of it is delivered."""
+    """Bytes of an archive are not what was written; nothing damaged is delivered."""
 
     code, http_status = "archive.damaged", 409
     default_hint = "Choose another restore point; the next backup of this domain will be a full one."

@@ -407,11 +407,17 @@ class ExportFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ExportSummary:
-    """What a download holds: files and links, bytes of their content, and how many paths the point had left out."""
+    """What a download holds: files and links, bytes of their content, and how many paths the point had left out.
+
+    Of a damaged point `lost` are the files whose bytes are not what was backed up, which are not in it, and
+    `unlisted_count` paths are not known any more, because a part of the point's list is damaged.
+    """
 
     file_count: int
     size_bytes: int
     skipped_count: int
+    lost: NameList = NameList()
+    unlisted_count: int = 0
 
 
 class TextDiffState(StrEnum):

@@ -246,7 +246,7 @@ class Agent:
 
         The same without a child: `archive_reader.read_file`.
         """
-        names, fds = _parts(point)
+        names, fds = _readable_parts(point)
         return self._ask(messages.ReadFile(names, path), int, [*fds, out_fd])
 
     def export(
@@ -257,15 +257,20 @@ class Agent:
         out_fd: int,
         limit_bytes: int,
         on_progress: OnProgress | None = None,
+        *,
+        may_lose: bool = False,
     ) -> ExportSummary:
-        """Write paths of a point as a download of at most `limit_bytes` to `out_fd`. Raises UnknownPath, NoSpace."""
-        names, fds = _parts(point)
-        request = messages.Export(names, list(paths), kind, limit_bytes)
+        """Write paths of a point as a download of at most `limit_bytes` to `out_fd`. Raises UnknownPath, NoSpace.
+
+        With `may_lose` an archive goes without the files that are damaged; the summary tells them.
+        """
+        names, fds = _readable_parts(point)
+        request = messages.Export(names, list(paths), kind, limit_bytes, may_lose)
         return self._ask(request, ExportSummary, [*fds, out_fd], on_progress=on_progress)
 
     def diff_text(self, before_fd: int, newer: ArchiveSet, path: bytes) -> TextDiff:
         """Return how the text in `before_fd` became the one at `path` of a point."""
-        names, fds = _parts(newer)
+        names, fds = _readable_parts(newer)
         return self._ask(messages.DiffText(names, path), TextDiff, [*fds, before_fd])
 
     def plan(
@@ -409,6 +414,12 @@ def _parts(point: ArchiveSet | None) -> tuple[list[str], list[int]]:
         return [], []
     files = point.open_all()
     return [file.name for file in files], [file.fd for file in files]
+
+
+def _readable_parts(point: ArchiveSet) -> tuple[list[str], list[int]]:
+    """Return the names and descriptors of the archives of a point; those that cannot be read have the name ""."""
+    files = point.open_readable()
+    return ["" if file is None else file.name for file in files], [file.fd for file in files if file is not None]
 
 
 def _rows_for_child(earlier: ArchiveSet) -> list[ArchiveRow]:

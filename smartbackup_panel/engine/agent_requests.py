@@ -78,8 +78,7 @@ class AgentRequests:
                     return read_file(point, request.path, fds[-1])
             case messages.Export():
                 with _open_point(request.archives, fds[:-1]) as point:
-                    told = self._told("export")
-                    return export(point, request.paths, request.format, fds[-1], request.limit_bytes, told)
+                    return export(point, request, fds[-1], self._told("export"))
             case messages.DiffText():
                 with _open_point(request.archives, fds[:-1]) as point:
                     return diff_text(os.pread(fds[-1], MAX_DIFF_BYTES + 1, 0), point, request.path)

@@ -6,7 +6,7 @@ import hashlib
 import os
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveMissing, ArchiveRefused, UnknownPath
 from smartbackup_panel.core.tree import Entry, EntryType, PointFacts
@@ -59,11 +59,15 @@ class ArchiveSet:
 
     @classmethod
     def from_fds(cls, names: list[str], fds: list[int]) -> ArchiveSet:
-        """Take over the descriptors of all archives of a point, its own last."""
+        """Take over the descriptors of all archives of a point, its own last.
+
+        A name of "" stands for an archive that cannot be read; it has no descriptor, and what lies in it is missing.
+        """
         point = cls(ArchiveFile(fds[-1], names[-1]), None, None)
-        if len(fds) != len(point.rows):
+        given = [(number, name) for number, name in enumerate(names) if name]
+        if len(names) != len(point.rows) or len(fds) != len(given):
             raise ArchiveRefused(f"{names[-1]} needs {len(point.rows)} archives, {len(fds)} were given")
-        for number, (name, fd) in enumerate(zip(names[:-1], fds[:-1], strict=True)):
+        for (number, name), fd in zip(given[:-1], fds[:-1], strict=True):
             point._keep(number, ArchiveFile(fd, name))
         return point
 
@@ -95,7 +99,7 @@ class ArchiveSet:
         """Return the archive with this number of the table. Raises ArchiveMissing, ArchiveDamaged (another one)."""
         if number not in self._files:
             if self._folder_fd is None or not 0 <= number < len(self.rows):
-                raise ArchiveMissing(f"{self.name} needs an archive that was not given")
+                raise ArchiveMissing(f"{self.name} needs an archive that cannot be read")
             self._keep(number, ArchiveFile.open(self._folder_fd, self.rows[number].name, self._key))
         return self._files[number]
 
@@ -109,6 +113,16 @@ class ArchiveSet:
     def open_all(self) -> list[ArchiveFile]:
         """Open every archive that the point needs and return them in the table's order."""
         return [self.file(number) for number in range(len(self.rows))]
+
+    def open_readable(self) -> list[ArchiveFile | None]:
+        """Open every archive that the point needs; None stands for one that is missing, damaged or another one."""
+        found: list[ArchiveFile | None] = []
+        for number in range(len(self.rows)):
+            try:
+                found.append(self.file(number))
+            except (ArchiveDamaged, ArchiveMissing, ArchiveRefused):
+                found.append(None)
+        return found
 
     @property
     def listing(self) -> ArchiveFile:
@@ -132,12 +146,24 @@ class ArchiveSet:
         """Raise ArchiveRefused unless the entry is a possible one."""
         refuse_bad_entry(entry, self._frame_counts)
 
-    def index(self, first_block: int = 0, *, checked: bool = True) -> Iterator[IndexEntry]:
-        """Yield the entries in path order, from an index block on. Raises ArchiveRefused when one is out of order."""
+    def index(
+        self, first_block: int = 0, *, checked: bool = True, on_lost_block: Callable[[int], None] | None = None
+    ) -> Iterator[IndexEntry]:
+        """Yield the entries in path order, from an index block on. Raises ArchiveRefused when one is out of order.
+
+        A damaged block ends it, unless `on_lost_block` hears how many entries are lost with it.
+        """
         last_key: bytes | None = None
         listing = self.listing
         for number in range(first_block, len(listing.directory)):
-            for entry in listing.read_block(number):
+            try:
+                block = listing.read_block(number)
+            except (ArchiveDamaged, ArchiveRefused):
+                if on_lost_block is None:
+                    raise
+                on_lost_block(listing.directory[number].entry_count)
+                continue
+            for entry in block:
                 if checked:
                     self.refuse_bad(entry)
                     key = sort_key(entry.path)
@@ -146,11 +172,11 @@ class ArchiveSet:
                     last_key = key
                 yield entry
 
-    def index_from(self, key: bytes) -> Iterator[IndexEntry]:
+    def index_from(self, key: bytes, *, on_lost_block: Callable[[int], None] | None = None) -> Iterator[IndexEntry]:
         """Yield the entries whose sort key is not below `key`; a lookup reads one block."""
         firsts = self.listing.directory
         block = max(0, bisect_right(firsts, key, key=lambda row: sort_key(row.first_path)) - 1)
-        for entry in self.index(block):
+        for entry in self.index(block, on_lost_block=on_lost_block):
             if sort_key(entry.path) >= key:
                 yield entry
 

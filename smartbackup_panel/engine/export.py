@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import msgspec
 
-from smartbackup_panel.core.errors import ArchiveRefused, NoSpace, UnknownPath
+from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveMissing, ArchiveRefused, NoSpace, UnknownPath
 from smartbackup_panel.core.tree import Codec, EntryType, ExportFormat, ExportSummary
 from smartbackup_panel.engine.archive_reader import ArchiveSet, read_file, with_holes
 from smartbackup_panel.engine.codecs import get_codec
-from smartbackup_panel.engine.entries import IndexEntry, entry_type, sort_key, unpack_stat
+from smartbackup_panel.engine.entries import IndexEntry, data_size, entry_type, sort_key, unpack_stat
+from smartbackup_panel.engine.lists import NameCollector
+from smartbackup_panel.engine.messages import Export
 from smartbackup_panel.engine.tar_headers import END_OF_ARCHIVE, padding, tar_headers
 
 _LEVEL = 6
@@ -22,31 +25,69 @@ _ZIP_TIMES = (datetime(1980, 1, 1, tzinfo=UTC), datetime(2107, 12, 31, 23, 59, 5
 Advanced = Callable[[int, int], None]
 
 
-def export(
-    point: ArchiveSet, paths: Sequence[bytes], kind: ExportFormat, out_fd: int, limit_bytes: int, advanced: Advanced
-) -> ExportSummary:
-    """Write the paths with all that is below them to `out_fd`, every file after its checksum, at most `limit_bytes`.
+@dataclass(slots=True)
+class _Counted:
+    """What a download came to."""
 
-    Raises UnknownPath for a path that the point does not hold, NoSpace beyond the limit, and what reading raises.
+    files: int = 0
+    size_bytes: int = 0
+    skipped: int = 0
+    unlisted: int = 0
+    lost: NameCollector = field(default_factory=NameCollector)
+
+    def note_unlisted(self, count: int) -> None:
+        """Count paths whose part of the list is damaged."""
+        self.unlisted += count
+
+    def summary(self) -> ExportSummary:
+        return ExportSummary(self.files, self.size_bytes, self.skipped, self.lost.result(), self.unlisted)
+
+
+def export(point: ArchiveSet, wanted: Export, out_fd: int, advanced: Advanced) -> ExportSummary:
+    """Write the paths with all that is below them to `out_fd`, every file after its checksum, at most the limit.
+
+    Raises UnknownPath for a path that the point does not hold, NoSpace beyond the limit, and what reading raises. With
+    `may_lose` the archive goes without the files whose content is damaged; ArchiveDamaged says that no file is left.
     """
-    chosen = _outermost(paths)
-    out = _Limited(out_fd, limit_bytes)
-    if kind is ExportFormat.FILE:
-        entry = point.find_index_entry(chosen[0])
-        if entry is not None and unpack_stat(entry.stat).size > limit_bytes:
-            raise NoSpace(f"the file has {unpack_stat(entry.stat).size} bytes and there is room for {limit_bytes}")
-        return ExportSummary(1, read_file(point, chosen[0], out_fd), 0)
-    writer = _ZipWriter(out) if kind is ExportFormat.ZIP else _TarWriter(out)
-    files = size_bytes = skipped = 0
-    for entry in _selected(point, chosen):
-        if entry_type(entry) is EntryType.SKIPPED:
-            skipped += 1
+    chosen = _outermost(wanted.paths)
+    if wanted.format is ExportFormat.FILE:
+        return _export_file(point, chosen[0], out_fd, wanted.limit_bytes)
+    out, counted = _Limited(out_fd, wanted.limit_bytes), _Counted()
+    writer = _ZipWriter(out) if wanted.format is ExportFormat.ZIP else _TarWriter(out)
+    for entry in _selected(point, chosen, counted if wanted.may_lose else None):
+        kind = entry_type(entry)
+        if kind is EntryType.SKIPPED:
+            counted.skipped += 1
             continue
-        size_bytes += writer.add(point, _standing_alone(entry, chosen))
-        files += entry_type(entry) is not EntryType.DIRECTORY
-        advanced(files, size_bytes)
+        alone = _standing_alone(entry, () if wanted.may_lose else chosen)
+        if wanted.may_lose and not _is_sound(point, alone):
+            counted.lost.add(entry.path)
+            continue
+        counted.size_bytes += writer.add(point, alone)
+        counted.files += kind is not EntryType.DIRECTORY
+        advanced(counted.files, counted.size_bytes)
     writer.close()
-    return ExportSummary(files, size_bytes, skipped)
+    summary = counted.summary()
+    if not summary.file_count and (summary.lost.count or summary.unlisted_count):
+        raise ArchiveDamaged("nothing of what was asked for can be read any more")
+    return summary
+
+
+def _export_file(point: ArchiveSet, path: bytes, out_fd: int, limit_bytes: int) -> ExportSummary:
+    entry = point.find_index_entry(path)
+    if entry is not None and unpack_stat(entry.stat).size > limit_bytes:
+        raise NoSpace(f"the file has {unpack_stat(entry.stat).size} bytes and there is room for {limit_bytes}")
+    return ExportSummary(1, read_file(point, path, out_fd), 0)
+
+
+def _is_sound(point: ArchiveSet, entry: IndexEntry) -> bool:
+    """Whether every byte of a file's content is what was backed up."""
+    if entry_type(entry) is not EntryType.FILE:
+        return True
+    try:
+        return sum(map(len, point.checked_data(entry))) == data_size(entry)
+    except (ArchiveDamaged, ArchiveMissing, ArchiveRefused):
+        return False
 
 
 def _outermost(paths: Sequence[bytes]) -> list[bytes]:
@@ -62,15 +103,17 @@ def _is_within(path: bytes, folder: bytes) -> bool:
     return folder in (b"", path) or path.startswith(folder + b"/")
 
 
-def _selected(point: ArchiveSet, chosen: Sequence[bytes]) -> Iterator[IndexEntry]:
+def _selected(point: ArchiveSet, chosen: Sequence[bytes], losses: _Counted | None) -> Iterator[IndexEntry]:
+    """Yield the entries of the chosen paths; with `losses`, which counts them, also where a part of the list is lost."""
     for path in chosen:
         count = 0
-        for entry in point.index_from(sort_key(path)):
-            if not _is_within(entry.path, path) or (count == 0 and entry.path != path):
+        for entry in point.index_from(sort_key(path), on_lost_block=None if losses is None else losses.note_unlisted):
+            is_missing = count == 0 and entry.path != path and (losses is None or not losses.unlisted)
+            if not _is_within(entry.path, path) or is_missing:
                 break
             count += 1
             yield entry
-        if not count:
+        if not count and (losses is None or not losses.unlisted):
             raise UnknownPath(f"the restore point has no {path[:200]!r}")
 
 

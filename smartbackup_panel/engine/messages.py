@@ -72,12 +72,13 @@ class ReadFile(msgspec.Struct, tag=True, frozen=True):
 
 
 class Export(msgspec.Struct, tag=True, frozen=True):
-    """Write paths as a download; descriptors: the point's archives, then the output."""
+    """Write paths as a download; descriptors: the point's archives, then the output. `may_lose`: without damaged files."""
 
     archives: list[str]
     paths: list[bytes]
     format: ExportFormat
     limit_bytes: int
+    may_lose: bool = False
 
 
 class DiffText(msgspec.Struct, tag=True, frozen=True):

@@ -14,14 +14,24 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from smartbackup_panel.adapters.db import people, points
-from smartbackup_panel.core.errors import ArchiveDamaged, DownloadGone, NoSpace, UnknownJob, UnknownPath, UnknownPoint
-from smartbackup_panel.core.model import Actor, Domain, Job, JobKind, JobState, Point, PointState
+from smartbackup_panel.core.errors import (
+    ArchiveDamaged,
+    ArchiveMissing,
+    ArchiveRefused,
+    DownloadGone,
+    NoSpace,
+    UnknownJob,
+    UnknownPath,
+    UnknownPoint,
+)
+from smartbackup_panel.core.model import Actor, Domain, Job, JobKind, JobState, Point
 from smartbackup_panel.core.tree import DiffLine, ExportFormat, ExportSummary, TextDiff, TextDiffState
+from smartbackup_panel.engine.agent import Agent
 from smartbackup_panel.engine.archive_reader import ArchiveSet
 from smartbackup_panel.engine.entries import data_size
 from smartbackup_panel.engine.text_diff import MAX_DIFF_BYTES
 from smartbackup_panel.services import store
-from smartbackup_panel.services.analysis import on_step
+from smartbackup_panel.services.analysis import OnStep, on_step
 from smartbackup_panel.services.contents import open_archives
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import JobContext, Outcome
@@ -31,6 +41,7 @@ from smartbackup_panel.services.requests import job_of
 from smartbackup_panel.services.tenants import start_agent
 
 KEPT_FOR = timedelta(minutes=10)
+NAMED_LOST = 200
 MOST_OF_A_DOMAIN = 3
 DIFF = "diff"
 
@@ -75,7 +86,7 @@ class Downloads:
             job = job_of(tx, actor, job_id)
         if job.kind is not JobKind.EXPORT or job.actor.login != actor.login or job.domain_id is None:
             raise UnknownJob("there is no such download")
-        if job.state is not JobState.DONE or job.finished_at is None:
+        if job.state not in (JobState.DONE, JobState.PARTIAL) or job.finished_at is None:
             raise DownloadGone("this download is not ready")
         if self.installation.clock.now() - job.finished_at > KEPT_FOR:
             raise DownloadGone("this download was not taken within ten minutes")
@@ -101,7 +112,9 @@ def make_download(context: JobContext, domain: Domain) -> Outcome:
         result["bytes"] = os.fstat(fd).st_size
     os.rename(f"{path}.part", path)
     until = installation.clock.now() + KEPT_FOR
-    return Outcome({"domain": domain.name, "format": kind, "until": until.isoformat(), **result})
+    is_partial = bool(result.get("lost_count") or result.get("unlisted_count"))
+    document = {"domain": domain.name, "format": kind, "until": until.isoformat(), **result}
+    return Outcome(document, is_partial=is_partial)
 
 
 def export_to_file(
@@ -120,7 +133,7 @@ def export_to_file(
             open_archives(installation, queries, domain.id, point) as archives,
             start_agent(installation, domain) as agent,
         ):
-            summary = agent.export(archives, paths, kind, fd, room.f_bavail * room.f_frsize)
+            summary = _export(agent, archives, paths, kind, fd, room.f_bavail * room.f_frsize)
         size_bytes = os.fstat(fd).st_size
     return {"domain": domain.name, "format": kind, "file": output, "bytes": size_bytes, **_fields(summary)}
 
@@ -205,11 +218,35 @@ def _write_export(context: JobContext, domain: Domain, fd: int) -> dict[str, obj
         _archives(installation, domain, point) as archives,
         start_agent(installation, domain) as agent,
     ):
-        summary = agent.export(
-            archives, paths, kind, fd, _room(installation, fd), on_step(context, "collecting", agent)
-        )
+        hear = on_step(context, "collecting", agent)
+        summary = _export(agent, archives, paths, kind, fd, _room(installation, fd), hear)
+    if summary.lost.count or summary.unlisted_count:
+        context.say(f"damaged, and not in the download: {summary.lost.count} files", "warning")
     name = _name(domain, paths, kind, point.created_at)
     return {"point": point.id, "name": os.fsdecode(name), **_fields(summary)}
+
+
+def _export(
+    agent: Agent,
+    archives: ArchiveSet,
+    paths: list[bytes],
+    kind: ExportFormat,
+    fd: int,
+    limit_bytes: int,
+    hear: OnStep | None = None,
+) -> ExportSummary:
+    """Write a download; where damage is met, again from its beginning without the damaged files.
+
+    One damaged file alone raises ArchiveDamaged: no damaged byte is handed over.
+    """
+    try:
+        return agent.export(archives, paths, kind, fd, limit_bytes, hear)
+    except (ArchiveDamaged, ArchiveMissing, ArchiveRefused):
+        if kind is ExportFormat.FILE:
+            raise
+        os.ftruncate(fd, 0)
+        os.lseek(fd, 0, os.SEEK_SET)
+        return agent.export(archives, paths, kind, fd, limit_bytes, hear, may_lose=True)
 
 
 def _write_diff(context: JobContext, domain: Domain, fd: int) -> dict[str, object]:
@@ -241,8 +278,6 @@ def _point(installation: Installation, domain: Domain, point_id: str) -> Point:
         found = points.find_point(tx, domain.id, point_id)
     if found is None:
         raise UnknownPoint("the restore point is no longer there")
-    if found.state is PointState.DAMAGED:
-        raise ArchiveDamaged(f"the restore point of {found.created_at:%Y-%m-%d %H:%M} is damaged")
     return found
 
 
@@ -271,6 +306,9 @@ def _fields(summary: ExportSummary) -> dict[str, object]:
         "file_count": summary.file_count,
         "original_bytes": summary.size_bytes,
         "skipped": summary.skipped_count,
+        "lost_count": summary.lost.count,
+        "lost": [os.fsdecode(path) for path in summary.lost.names[:NAMED_LOST]],
+        "unlisted_count": summary.unlisted_count,
     }
 
 

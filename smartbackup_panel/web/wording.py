@@ -172,7 +172,10 @@ def proof_in_short(point: Point) -> str:
 def refusal_of(point: Point) -> str | None:
     """Return why a point has no restore button, or None where it has one."""
     if point.state is PointState.DAMAGED:
-        return "This restore point is damaged, so it is not offered. The next backup writes everything again."
+        return (
+            "This restore point is damaged, so it is not offered. The next backup writes everything again. "
+            "Files of it that are still sound can be downloaded."
+        )
     if point.verified is Verified.NOT:
         return "This restore point was never verified, so it is not offered."
     return None

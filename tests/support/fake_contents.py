@@ -105,7 +105,7 @@ class FakeDownloads:
     world: World
 
     def is_there(self, actor: Actor, job_id: str) -> bool:
-        return job_id not in self.world.taken and self._job(actor, job_id).state is JobState.DONE
+        return job_id not in self.world.taken and self._job(actor, job_id).state in (JobState.DONE, JobState.PARTIAL)
 
     def take(self, actor: Actor, job_id: str) -> Taken:
         job = self._job(actor, job_id)

@@ -69,7 +69,7 @@ def download(download_id: str) -> Response:
     job = page.job
     if job.kind is not JobKind.EXPORT or page.domain is None:
         raise UnknownJob("no such download")
-    is_there = job.state is JobState.DONE and services().downloads.is_there(actor(), job.id)
+    is_there = job.state in (JobState.DONE, JobState.PARTIAL) and services().downloads.is_there(actor(), job.id)
     is_diff = job.params.get("format") == "diff"
     return show(
         "smartbackup/download.html",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
@@ -110,13 +111,31 @@ def test_chosen_paths_are_planned_and_kept_to(app: Flask, services: FakeServices
     )
 
 
-def test_a_damaged_point_offers_neither_restore_nor_download(app: Flask, services: FakeServices) -> None:
+def test_a_damaged_point_offers_downloads_of_what_is_sound_and_no_restore(app: Flask, services: FakeServices) -> None:
     damaged = f"/domains/{SHOP}/points/{services.world.points[SHOP][4].id}"
     alice = visitor(app, ALICE)
     page = alice.get(f"{damaged}/files").text
     assert "This restore point is damaged" in page
-    assert 'name="action"' not in page
+    assert 'value="restore"' not in page
+    assert "What is damaged is left out of a download and named." in page
     assert alice.post(f"{damaged}/chosen", {"path": "index.php", "action": "restore"}).status_code == 400
+    assert "/downloads/" in ask(alice, f"{damaged}/chosen", path="index.php", action="zip")
+
+
+def test_the_page_of_a_download_names_what_is_lost(app: Flask, services: FakeServices, point: str) -> None:
+    alice = visitor(app, ALICE)
+    address = ask(alice, f"{point}/chosen", path="wp-content", action="zip")
+    job = finish(services, address)
+    lost = {"lost_count": 3, "lost": ["wp-content/<b>.jpg", "wp-content/b.jpg"], "unlisted_count": 1_200}
+    found = services.world.jobs[job]
+    result = dict(found.result or {}) | lost
+    services.world.jobs[job] = replace(found, state=JobState.PARTIAL, result=result)
+    page = alice.get(address).text
+    assert "3 files are damaged in the store and not in this download" in page
+    assert "<bdi>wp-content/&lt;b&gt;.jpg</bdi>" in page
+    assert "These are the first 2." in page
+    assert "up to 1,200 paths may be missing" in page
+    assert "Save it on this computer" in page
 
 
 @pytest.mark.parametrize("form", [{"action": "zip"}, {"path": "index.php", "action": "exe"}, {"path": "index.php"}])
