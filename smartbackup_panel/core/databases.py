@@ -27,7 +27,8 @@ def is_reserved(name: str) -> bool:
 class DumpPiece(NamedTuple):
     """Bytes of a dump. `section` names what they belong to (`table:wp_posts`, `view:v`, `routines`, `events`).
 
-    None is the head and the tail, which every load of a part needs as well. The bytes of a section are contiguous.
+    None is what stands between them, which every load of a part needs as well. The bytes of a section are contiguous: the
+    store begins a section where the name changes.
     """
 
     section: str | None
@@ -167,6 +168,7 @@ class LoadPart:
     with_held_back: bool = False
 
     def takes(self, table: str) -> bool:
+        """Return whether the table is loaded."""
         return self.tables is None or table in self.tables
 
 
@@ -227,7 +229,7 @@ class DatabaseServer(Protocol):
     def dump_again(self, login: DatabaseLogin, policy: DumpPolicy, earlier: DumpReport) -> DumpRun | None:
         """Return a dump that is the earlier one's text where nothing has changed; None: the server knows of a change."""
 
-    def plan(self, login: DatabaseLogin, report: DumpReport) -> tuple[TablePlan, ...]: ...
+    def plan(self, login: DatabaseLogin, report: DumpReport, part: LoadPart = WHOLE_DUMP) -> tuple[TablePlan, ...]: ...
 
     def load(
         self,

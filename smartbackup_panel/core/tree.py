@@ -367,14 +367,6 @@ class SwapState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class DumpPiece:
-    """Some bytes of a dump; a `section` name begins a new section (one per table), None continues the last one."""
-
-    section: str | None
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class DumpSection:
     """A named part of a dump; `sha256` is of its plain bytes."""
 

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from smartbackup_panel.core.databases import DumpPiece
 from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveRefused, UnknownPath
-from smartbackup_panel.core.tree import DumpPiece, DumpSection, DumpSummary, VerifySummary
+from smartbackup_panel.core.tree import DumpSection, DumpSummary, VerifySummary
 from smartbackup_panel.engine.archive_file import ArchiveFile
 from smartbackup_panel.engine.archive_sink import ArchiveSink, Totals
 from smartbackup_panel.engine.codecs import inflate, squeeze
@@ -48,22 +49,22 @@ class _DumpWriter:
         """Write everything; return the sections."""
         try:
             for piece in pieces:
-                if piece.section is not None:
+                if (piece.section or "") != self._name:
                     self._end_section()
-                    self._name = piece.section
-                self._add(piece.payload)
+                    self._name = piece.section or ""
+                self._add(piece.chunk)
             self._end_section()
             self._packer.drain()
         finally:
             self._packer.close()
         return self._rows
 
-    def _add(self, payload: bytes) -> None:
-        self._plain.update(payload)
-        self._digest.update(payload)
-        self._size_bytes += len(payload)
-        for start in range(0, len(payload), LARGE_FRAME_BYTES):
-            self._packer.add_plain(payload[start : start + LARGE_FRAME_BYTES])
+    def _add(self, chunk: bytes) -> None:
+        self._plain.update(chunk)
+        self._digest.update(chunk)
+        self._size_bytes += len(chunk)
+        for start in range(0, len(chunk), LARGE_FRAME_BYTES):
+            self._packer.add_plain(chunk[start : start + LARGE_FRAME_BYTES])
 
     def _end_section(self) -> None:
         self._packer.end_frame()

@@ -6,10 +6,9 @@ import os
 from collections.abc import Generator
 from contextlib import closing
 
-from smartbackup_panel.core.databases import DumpRun
+from smartbackup_panel.core.databases import DumpPiece, DumpRun
 from smartbackup_panel.core.errors import ArchiveMissing
 from smartbackup_panel.core.model import DumpFile, Progress
-from smartbackup_panel.core.tree import DumpPiece
 from smartbackup_panel.services.jobs import JobContext
 
 BETWEEN = "sql:"
@@ -17,7 +16,7 @@ BETWEEN = "sql:"
 
 
 def stored_pieces(context: JobContext, run: DumpRun) -> Generator[DumpPiece, None, None]:
-    """Yield the pieces as the store wants them: a section's name where it begins, then None."""
+    """Yield the pieces as the store wants them: what stands between sections has a name as well."""
     done, between, current = 0, 0, ""
     with closing(run.pieces()) as pieces:
         for piece in pieces:
@@ -26,7 +25,7 @@ def stored_pieces(context: JobContext, run: DumpRun) -> Generator[DumpPiece, Non
             if piece.section is None and not current.startswith(BETWEEN):
                 between += 1
             name = piece.section or f"{BETWEEN}{between}"
-            yield DumpPiece(name if name != current else None, piece.chunk)
+            yield DumpPiece(name, piece.chunk)
             current = name
 
 

@@ -16,11 +16,11 @@ from dataclasses import replace
 
 from smartbackup_panel.adapters.db import points
 from smartbackup_panel.core.database_hosts import DatabaseLogin
-from smartbackup_panel.core.databases import DatabaseServer, DumpReport
+from smartbackup_panel.core.databases import DatabaseServer, DumpPiece, DumpReport
 from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveMissing, ArchiveRefused, DumpFailed
 from smartbackup_panel.core.model import Domain, DumpFile
 from smartbackup_panel.core.row_rules import DumpPolicy
-from smartbackup_panel.core.tree import DumpPiece, DumpSection
+from smartbackup_panel.core.tree import DumpSection
 from smartbackup_panel.engine.archive_file import ArchiveFile
 from smartbackup_panel.engine.dumps import read_sections, verify_dump
 from smartbackup_panel.services.dump_pieces import open_dump, stored_pieces
@@ -74,11 +74,11 @@ def _is_same(pieces: Iterable[DumpPiece], expected: list[DumpSection]) -> bool:
     """Return whether the pieces have the names and contents of the sections; the first that has not ends it."""
     number, digest = -1, hashlib.sha256()
     for piece in pieces:
-        if piece.section is not None:
+        if number < 0 or piece.section != expected[number].name:
             if number >= 0 and digest.digest() != expected[number].sha256:
                 return False
             number, digest = number + 1, hashlib.sha256()
             if number >= len(expected) or expected[number].name != piece.section:
                 return False
-        digest.update(piece.payload)
+        digest.update(piece.chunk)
     return number == len(expected) - 1 and digest.digest() == expected[number].sha256

@@ -7,7 +7,7 @@ A statement at a time through a connection that takes one statement a call: ther
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import pymysql
 
@@ -17,6 +17,7 @@ from smartbackup_panel.adapters.databases.grammar import Action, CreateSequence,
 from smartbackup_panel.adapters.databases.journal import Journal, Record
 from smartbackup_panel.adapters.databases.programs import Kind, Program, definer_user
 from smartbackup_panel.adapters.databases.rights import server_wide_rights
+from smartbackup_panel.adapters.databases.row_counts import counted
 from smartbackup_panel.adapters.databases.statements import StatementReader
 from smartbackup_panel.core.database_hosts import DatabaseLogin
 from smartbackup_panel.core.databases import (
@@ -58,7 +59,7 @@ def load(
     journal.write(Record(RestoreState.LOADING))
     loader = _Loader(session, login, journal, expected, part, scratch)
     try:
-        loader.take(_counted(chunks, on_progress))
+        loader.take(counted(chunks, on_progress))
         return loader.check()
     except BaseException:
         _clear(journal)
@@ -208,15 +209,6 @@ class _Loader:
 
     def _count(self, table: str) -> int:
         return int(self._session.value(f"SELECT COUNT(*) FROM {self._place(table)}"))  # noqa: S608  # quoted
-
-
-def _counted(chunks: Iterable[bytes], on_progress: Progress | None) -> Iterator[bytes]:
-    done = 0
-    for chunk in chunks:
-        yield chunk
-        done += len(chunk)
-        if on_progress is not None:
-            on_progress(done)
 
 
 def _clear(journal: Journal) -> None:

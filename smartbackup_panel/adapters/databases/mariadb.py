@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -28,6 +29,7 @@ from smartbackup_panel.adapters.databases.job_account import (
 from smartbackup_panel.adapters.databases.journal import Journal
 from smartbackup_panel.adapters.databases.load import load, refuse_server_wide
 from smartbackup_panel.adapters.databases.probe import take_inventory
+from smartbackup_panel.adapters.databases.row_counts import plan_rows
 from smartbackup_panel.adapters.databases.swap import Swap
 from smartbackup_panel.adapters.process import Account, peer_account
 from smartbackup_panel.core.database_hosts import AdminLogin, AllowedHost, DatabaseLogin, choose_address
@@ -47,7 +49,6 @@ from smartbackup_panel.core.databases import (
 from smartbackup_panel.core.errors import DatabaseRefused, LoadFailed, RestoreFailed, SmartBackupError
 from smartbackup_panel.core.row_rules import KEEP_ALL_ROWS, DumpPolicy
 
-EXACT_COUNT_BELOW_ROWS = 2_000_000
 _UPDATED = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND UPDATE_TIME > %s + INTERVAL 1 SECOND"
 
 
@@ -90,18 +91,10 @@ class MariaDBServer:
             updated = session.rows(_UPDATED, f"{earlier.started_at:%Y-%m-%d %H:%M:%S}")
         return None if any(not is_reserved(name) for (name,) in updated) else self.dump(login, policy)
 
-    def plan(self, login: DatabaseLogin, report: DumpReport) -> tuple[TablePlan, ...]:
+    def plan(self, login: DatabaseLogin, report: DumpReport, part: LoadPart = WHOLE_DUMP) -> tuple[TablePlan, ...]:
         """Return each table's rows in the dump and now, by name; tables of more than two million rows are estimated."""
-        then = {table.name: table.rows for table in report.tables}
         with self._session(login) as session, _as_failure(login):
-            listing = take_inventory(session).listing
-            now = {table.name: table.row_estimate for table in listing.tables}
-            plans = []
-            for name in sorted(then.keys() | now.keys()):
-                is_estimate = now.get(name, 0) >= EXACT_COUNT_BELOW_ROWS
-                rows_now = now.get(name) if is_estimate or name not in now else _count(session, name)
-                plans.append(TablePlan(name, then.get(name), rows_now, is_estimate))
-            return tuple(plans)
+            return plan_rows(report, take_inventory(session).listing, part, functools.partial(_count, session))
 
     def load(
         self,

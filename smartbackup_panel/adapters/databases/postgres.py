@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
@@ -13,6 +14,7 @@ from smartbackup_panel.adapters.databases.postgres_journal import PostgresJourna
 from smartbackup_panel.adapters.databases.postgres_load import discard_restore, load_dump, swap_schemas, undo_swap
 from smartbackup_panel.adapters.databases.postgres_probe import list_database
 from smartbackup_panel.adapters.databases.postgres_session import Connection, as_failure, identifier, open_postgres
+from smartbackup_panel.adapters.databases.row_counts import plan_rows
 from smartbackup_panel.adapters.process import Account, peer_account
 from smartbackup_panel.core.database_hosts import AllowedHost, DatabaseLogin, choose_address
 from smartbackup_panel.core.databases import (
@@ -29,8 +31,6 @@ from smartbackup_panel.core.databases import (
 )
 from smartbackup_panel.core.errors import DumpFailed, LoadFailed, RestoreFailed
 from smartbackup_panel.core.row_rules import KEEP_ALL_ROWS, DumpPolicy
-
-EXACT_COUNT_BELOW_ROWS = 2_000_000
 
 
 class PostgresServer:
@@ -54,17 +54,10 @@ class PostgresServer:
         """Return a dump to compare with an earlier one; PostgreSQL keeps no time of a table's last change."""
         return self.dump(login, policy, earlier.restrict_key)
 
-    def plan(self, login: DatabaseLogin, report: DumpReport) -> tuple[TablePlan, ...]:
+    def plan(self, login: DatabaseLogin, report: DumpReport, part: LoadPart = WHOLE_DUMP) -> tuple[TablePlan, ...]:
         """Return each table's rows in the dump and now, by name; tables of more than two million rows are estimated."""
-        then = {table.name: table.rows for table in report.tables}
-        plans = []
         with self._session(login) as connection, as_failure(login, DumpFailed):
-            now = {table.name: table.row_estimate for table in list_database(connection).tables}
-            for name in sorted(then.keys() | now.keys()):
-                is_estimate = now.get(name, 0) >= EXACT_COUNT_BELOW_ROWS
-                rows_now = now.get(name) if is_estimate or name not in now else _count(connection, name)
-                plans.append(TablePlan(name, then.get(name), rows_now, is_estimate))
-        return tuple(plans)
+            return plan_rows(report, list_database(connection), part, functools.partial(_count, connection))
 
     def load(
         self,

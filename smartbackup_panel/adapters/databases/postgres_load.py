@@ -26,6 +26,7 @@ from smartbackup_panel.adapters.databases.postgres_text import (
     made_schema,
     shown_name,
 )
+from smartbackup_panel.adapters.databases.row_counts import counted
 from smartbackup_panel.core.databases import (
     NEW_PREFIX,
     OLD_PREFIX,
@@ -63,7 +64,7 @@ def load_dump(
         aside = {name: journal.old_name(number) for number, name in enumerate(live, 1)}
         _rename(connection, aside)
         _make_public(connection)
-        sent = _Loader(connection, record).take(PostgresReader(_counted(chunks, on_progress), LoadFailed))
+        sent = _Loader(connection, record).take(PostgresReader(counted(chunks, on_progress), LoadFailed))
         counts = _check(connection, sent, expected)
         record.new = {name: journal.new_name(number) for number, name in enumerate(live_schemas(connection), 1)}
         _rename(connection, record.new)
@@ -264,12 +265,3 @@ def _report(connection: Connection, journal: PostgresJournal, record: Record) ->
     return SwapReport(
         journal.restore_id, tuple(sorted(now & before)), tuple(sorted(before - now)), tuple(record.warnings)
     )
-
-
-def _counted(chunks: Iterable[bytes], on_progress: Progress | None) -> Iterator[bytes]:
-    done = 0
-    for chunk in chunks:
-        yield chunk
-        done += len(chunk)
-        if on_progress is not None:
-            on_progress(done)

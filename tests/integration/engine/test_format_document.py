@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from smartbackup_panel.core.tree import Codec, DumpPiece, PointKind
+from smartbackup_panel.core.databases import DumpPiece
+from smartbackup_panel.core.tree import Codec, PointKind
 from smartbackup_panel.engine.archive_sink import ArchiveSink
 from smartbackup_panel.engine.dumps import write_dump
 from tests.integration.engine.store import KEY, Store

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from smartbackup_panel.core.databases import DumpPiece
 from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveRefused, DumpFailed, UnknownPath
-from smartbackup_panel.core.tree import Codec, DumpPiece, DumpSummary
+from smartbackup_panel.core.tree import Codec, DumpSummary
 from smartbackup_panel.engine.archive_file import ArchiveFile
 from smartbackup_panel.engine.archive_sink import ArchiveSink
 from smartbackup_panel.engine.dumps import read_dump, read_sections, verify_dump, write_dump
@@ -22,7 +23,7 @@ PIECES = [
     DumpPiece(None, b"-- a dump\nSET NAMES utf8mb4;\n"),
     DumpPiece("wp_options", b"CREATE TABLE wp_options (x int);\n"),
     DumpPiece("wp_posts", b"CREATE TABLE wp_posts (x int);\n"),
-    *(DumpPiece(None, post) for post in POSTS),
+    *(DumpPiece("wp_posts", post) for post in POSTS),
     DumpPiece("wp_empty", b""),
     DumpPiece("wp_users", b"INSERT INTO wp_users VALUES (1);\n"),
     DumpPiece(None, b"-- Dump completed\n"),
@@ -52,14 +53,14 @@ def opened(folder_fd: int) -> int:
 def test_zcat_gives_the_plain_text(folder_fd: int, tmp_path: Path) -> None:
     summary = dump(folder_fd)
     plain = subprocess.run(["/usr/bin/zcat", tmp_path / NAME], capture_output=True, check=True).stdout
-    assert plain == b"".join(piece.payload for piece in PIECES)
+    assert plain == b"".join(piece.chunk for piece in PIECES)
     assert summary.plain_bytes == len(plain)
     assert summary.dump_bytes == (tmp_path / NAME).stat().st_size < len(plain) / 5
 
 
 def test_one_table_comes_out_alone(folder_fd: int) -> None:
     summary = dump(folder_fd)
-    assert [section.name for section in summary.sections] == ["", "wp_options", "wp_posts", "wp_empty", "wp_users"]
+    assert [section.name for section in summary.sections] == ["", "wp_options", "wp_posts", "wp_empty", "wp_users", ""]
     file = ArchiveFile(opened(folder_fd), NAME, KEY)
     assert read_sections(file) == list(summary.sections)
     file.close()
