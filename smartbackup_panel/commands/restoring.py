@@ -20,6 +20,9 @@ from smartbackup_panel.commands.session import Session, command
 @click.option("--files-only", is_flag=True, help="Leave the databases as they are.")
 @click.option("--databases-only", is_flag=True, help="Leave the files as they are.")
 @click.option("--path", "paths", multiple=True, help="Only this file or folder; may be given several times.")
+@click.option("--table", "tables", multiple=True, help="Only this table of a database; may be given several times.")
+@click.option("--database", help="Only this database of the point.")
+@click.option("--into", help="Load into this other database of the site's login; tables of other names stay there.")
 @click.option("--exact/--merge", default=True, help="Remove what was added since (the default), or keep it.")
 @click.option("--plan", "only_plan", is_flag=True, help="Only say what would be done.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -32,11 +35,15 @@ def restore(
     files_only: bool,
     databases_only: bool,
     paths: tuple[str, ...],
+    tables: tuple[str, ...],
+    database: str | None,
+    into: str | None,
     exact: bool,
     only_plan: bool,
     yes: bool,
 ) -> None:
     """Put a domain back to a restore point: files and databases together, with an undo for seven days."""
+    from smartbackup_panel.core.database_choice import named_tables
     from smartbackup_panel.core.errors import WrongUsage
     from smartbackup_panel.core.model import COMMAND_LINE, JobState
 
@@ -56,6 +63,8 @@ def restore(
         exact=exact,
         paths=tuple(os.fsdecode(checked_path(path)) for path in paths),
         to=os.path.abspath(folder) if folder else None,
+        tables=named_tables(chosen.databases, tables, database),
+        into=into,
     )
     planned = session.run(services.requests.plan_of(COMMAND_LINE, domain_id, params))
     if only_plan or planned.state is not JobState.DONE:
@@ -95,6 +104,8 @@ def _tell_plan(plan: dict[str, Any]) -> None:
     from smartbackup_panel.commands.tables import show_facts, size
 
     facts: list[tuple[str, object]] = [("point", plan.get("created_at")), ("writes", size(int(plan.get("bytes") or 0)))]
+    if plan.get("into"):
+        facts.append(("into the database", plan["into"]))
     words = {
         "added": "come back",
         "replaced": "are replaced",

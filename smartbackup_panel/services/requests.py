@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from smartbackup_panel.adapters.db import jobs, people, points, restores
 from smartbackup_panel.adapters.db.restores import RestorePhase
+from smartbackup_panel.core.database_choice import NO_TABLES, Tables, fields_of
 from smartbackup_panel.core.errors import (
     ArchiveDamaged,
     NotAllowed,
@@ -89,10 +90,21 @@ class Requests:
         databases: bool,
         exact: bool,
         paths: tuple[str, ...] = (),
+        tables: Tables = NO_TABLES,
+        into: str | None = None,
     ) -> Job:
-        """Return the job that computes what a restore (of `paths` alone where there are some) would do; nothing changes."""
+        """Return the job that computes what a restore (of `paths` or `tables` alone where there are some) would do."""
         params = self.restore_params(
-            actor, domain_id, point_id, files=files, databases=databases, exact=exact, paths=paths, to=None
+            actor,
+            domain_id,
+            point_id,
+            files=files,
+            databases=databases,
+            exact=exact,
+            paths=paths,
+            to=None,
+            tables=tables,
+            into=into,
         )
         return self.plan_of(actor, domain_id, params)
 
@@ -139,6 +151,8 @@ class Requests:
         exact: bool,
         paths: tuple[str, ...],
         to: str | None,
+        tables: Tables = NO_TABLES,
+        into: str | None = None,
     ) -> dict[str, object]:
         """Return checked parameters of a restore, as a plan has them. Raises ArchiveDamaged for a point not offered."""
         with self.installation.state.read() as tx:
@@ -154,6 +168,10 @@ class Requests:
             checked_path(os.fsencode(path))
         if to is not None and not actor.is_admin:
             raise WrongUsage("only an administrator may restore to another folder")
+        if (tables or into is not None) and (to is not None or paths or not databases):
+            raise WrongUsage("tables and another database can be chosen only where databases are restored in place")
+        if into is not None and files:
+            raise WrongUsage("files go back to the site itself", hint="Choose databases only to use another database.")
         return {
             "point": point.id,
             "files": files,
@@ -161,6 +179,7 @@ class Requests:
             "exact": exact,
             "paths": list(paths),
             "to": to,
+            **fields_of(point.databases, tables, into),
         }
 
     def export(self, actor: Actor, domain_id: str, point_id: str, paths: tuple[str, ...], kind: ExportFormat) -> Job:

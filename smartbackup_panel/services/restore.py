@@ -63,14 +63,16 @@ class Work:
 
     @property
     def restores_databases(self) -> bool:
-        return self.choice.databases and bool(self.point.databases)
+        return bool(self.choice.dumps(self.point))
 
     def journal(self) -> dict[str, object]:
         """Return what recovery and undo need; no password is in it."""
         return {
             "staging": asdict(self.staging) if self.staging else None,
-            "databases": [[dump.kind, self.logins[dump.database].name] for dump in self._dumps()],
-            "exact": self.choice.exact,
+            "databases": [
+                [dump.kind, self.target(dump).name, self.logins[dump.database].name] for dump in self.dumps()
+            ],
+            "exact": self.choice.swap_mode is SwapMode.EXACT,
             "removed_files": self.removed_files,
             "restored_files": self.staged.restored_files if self.staged else 0,
         }
@@ -84,8 +86,13 @@ class Work:
         self.staging = staging
         self.write_journal()
 
-    def _dumps(self) -> list[DumpFile]:
-        return [dump for dump in self.point.databases if dump.database in self.logins]
+    def dumps(self) -> list[DumpFile]:
+        """Return the dumps that are restored and whose logins are known by now."""
+        return [dump for dump in self.choice.dumps(self.point) if dump.database in self.logins]
+
+    def target(self, dump: DumpFile) -> DatabaseLogin:
+        """Return the login of the database that a dump goes into."""
+        return self.choice.of_databases.target(self.logins[dump.database])
 
 
 def restore(context: JobContext, domain: Domain) -> Outcome:
@@ -182,28 +189,30 @@ def _load_databases(work: Work) -> None:
     installation = work.context.installation
     work.logins = _find_logins(work)
     work.write_journal()
-    for dump in work.point.databases:
+    for dump in work.dumps():
         work.context.say(f"loading the database {dump.database} into scratch tables")
-        server = database_server(installation, work.domain, dump.kind)
-        login = work.logins[dump.database]
+        server, expected = database_server(installation, work.domain, dump.kind), DumpReport.from_fields(dump.report)
+        part = work.choice.of_databases.part_of(dump.database)
+        total_bytes = sum(table.size_bytes for table in expected.tables if part.takes(table.name))
 
-        def loaded(done: int, total: int = dump.original_bytes) -> None:
-            work.context.progress(Progress("loading", done, total))
+        def loaded(done: int, total: int = total_bytes) -> None:
+            work.context.progress(Progress("loading", done, max(done, total)))
 
-        expected = DumpReport.from_fields(dump.report)
-        report = server.load(login, dump_bytes(installation, work.folder_fd, dump), work.id, expected, loaded)
+        chunks = dump_bytes(installation, work.folder_fd, dump, part.tables)
+        report = server.load(work.target(dump), chunks, work.id, expected, loaded, part)
         work.warnings += report.warnings
 
 
 def _find_logins(work: Work) -> dict[str, DatabaseLogin]:
     """Return the logins of the site as it is; where it has none any more, those of the staged files."""
     matched = match_logins(work.agent.inspect(), work.point)
-    missing = [dump.database for dump in work.point.databases if dump.database not in matched]
+    chosen = work.choice.dumps(work.point)
+    missing = [dump.database for dump in chosen if dump.database not in matched]
     if missing and work.staging is not None:
         staged_root = os.path.join(work.staging.parent, work.staging.staging_name)
         with start_agent(work.context.installation, work.domain, root=staged_root) as agent:
             matched = match_logins(agent.inspect(), work.point) | matched
-        missing = [dump.database for dump in work.point.databases if dump.database not in matched]
+        missing = [dump.database for dump in chosen if dump.database not in matched]
     if missing:
         raise DatabaseRefused(
             f"the site's configuration names no login for the database {missing[0]}",
@@ -214,22 +223,20 @@ def _find_logins(work: Work) -> dict[str, DatabaseLogin]:
 
 def _swap(work: Work) -> None:
     """Put the staged files and the loaded tables into place; each step does nothing when it was done before."""
-    mode = SwapMode.EXACT if work.choice.exact else SwapMode.MERGE
     if work.staging is not None:
         work.agent.swap(work.staging)
-    for dump in work.point.databases:
-        if dump.database in work.logins:
-            server = database_server(work.context.installation, work.domain, dump.kind)
-            report = server.swap(work.logins[dump.database], work.id, mode)
-            work.warnings += report.warnings
+    for dump in work.dumps():
+        server = database_server(work.context.installation, work.domain, dump.kind)
+        report = server.swap(work.target(dump), work.id, work.choice.swap_mode)
+        work.warnings += report.warnings
 
 
 def _swap_back(work: Work) -> None:
     """Undo a swap that failed halfway: the old site again, files and tables."""
-    for dump in work.point.databases:
-        login = work.logins.get(dump.database)
+    for dump in work.dumps():
+        login = work.target(dump)
         server = database_server(work.context.installation, work.domain, dump.kind)
-        if login is not None and server.state_of(login, work.id) in (RestoreState.SWAPPED, RestoreState.SWAPPING):
+        if server.state_of(login, work.id) in (RestoreState.SWAPPED, RestoreState.SWAPPING):
             server.undo(login, work.id)
     if work.staging is not None:
         work.agent.swap_back(work.staging)
@@ -250,7 +257,7 @@ def _roll_back(work: Work) -> None:
         None,
     )
     work.agent.close()
-    discard(installation, work.domain, record, work.logins)
+    discard(installation, work.domain, record, [(dump.kind, work.target(dump)) for dump in work.dumps()])
     set_phase(installation, work.id, RestorePhase.ENDED)
 
 
@@ -269,7 +276,7 @@ def _outcome(
         "point": record.point_id,
         "restored_files": record.journal.get("restored_files", 0),
         "removed_files": record.journal.get("removed_files", 0),
-        "databases": [name for _, name in rows] if isinstance(rows, list) else [],
+        "databases": [row[1] for row in rows] if isinstance(rows, list) else [],
         "undo_until": record.undo_until.isoformat() if record.undo_until else None,
         "warnings": warnings or [],
         "site": site.ask_after(),

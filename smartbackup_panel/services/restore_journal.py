@@ -8,9 +8,11 @@ site's own configuration.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
+from typing import NamedTuple
 
 from smartbackup_panel.adapters.db import domains, jobs, points, restores
 from smartbackup_panel.adapters.db.restores import RestorePhase, RestoreRecord
@@ -24,6 +26,14 @@ from smartbackup_panel.engine.agent import Agent
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.restore_plan import match_logins
 from smartbackup_panel.services.tenants import database_server, start_agent
+
+
+class Restored(NamedTuple):
+    """A database that was restored: `name` is where to, `login` the database whose login in the configuration was used."""
+
+    kind: str
+    name: str
+    login: str
 
 
 def recover(installation: Installation) -> list[str]:
@@ -139,11 +149,10 @@ def discard(
     installation: Installation,
     domain: Domain,
     record: RestoreRecord,
-    logins: Mapping[str, DatabaseLogin] | list[tuple[str, DatabaseLogin]],
+    logins: list[tuple[str, DatabaseLogin]],
 ) -> None:
     """Remove the staged tree (or the undo) and the scratch tables of a restore; what is not there is fine."""
-    pairs = [(login.kind, login) for login in logins.values()] if isinstance(logins, Mapping) else logins
-    for kind, login in pairs:
+    for kind, login in logins:
         database_server(installation, domain, kind).discard(login, record.id)
     staging = _staging(record)
     if staging is not None:
@@ -157,7 +166,7 @@ def logins_of(installation: Installation, domain: Domain, record: RestoreRecord)
     Raises DatabaseRefused when one of them is named by neither.
     """
     rows = record.journal.get("databases") or []
-    wanted = [(str(kind), str(name)) for kind, name in rows] if isinstance(rows, list) else []
+    wanted = [_restored(row) for row in rows] if isinstance(rows, list) else []
     if not wanted:
         return []
     with installation.state.read() as tx:
@@ -167,15 +176,25 @@ def logins_of(installation: Installation, domain: Domain, record: RestoreRecord)
         roots.append(os.path.join(staging.parent, staging.staging_name))
     known: dict[tuple[str, str], DatabaseLogin] = {}
     for root in roots:
-        if point is None or (root is not None and not os.path.isdir(root)) or all(key in known for key in wanted):
+        if (
+            point is None
+            or (root is not None and not os.path.isdir(root))
+            or all((row.kind, row.login) in known for row in wanted)
+        ):
             continue
         with start_agent(installation, domain, root=root) as agent:
             for login in match_logins(agent.inspect(), point).values():
                 known.setdefault((login.kind, login.name), login)
-    missing = [name for kind, name in wanted if (kind, name) not in known]
+    missing = [row.login for row in wanted if (row.kind, row.login) not in known]
     if missing:
         raise DatabaseRefused(f"the site's configuration names no login for the database {missing[0]} any more")
-    return [(kind, known[kind, name]) for kind, name in wanted]
+    return [(row.kind, replace(known[row.kind, row.login], name=row.name)) for row in wanted]
+
+
+def _restored(row: Sequence[str]) -> Restored:
+    """A journal of before there were other databases says kind and name alone."""
+    kind, name, *login = row
+    return Restored(kind, name, login[0] if login else name)
 
 
 def _staging(record: RestoreRecord) -> Staging | None:

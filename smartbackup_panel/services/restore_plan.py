@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from smartbackup_panel.adapters.db import jobs, points
+from smartbackup_panel.core.database_choice import DatabaseChoice
 from smartbackup_panel.core.database_hosts import DatabaseLogin
-from smartbackup_panel.core.databases import DumpReport, TablePlan
+from smartbackup_panel.core.databases import DumpReport, LoadPart, SwapMode, TablePlan
 from smartbackup_panel.core.errors import ArchiveDamaged, SmartBackupError, UnknownPoint
 from smartbackup_panel.core.model import Domain, DumpFile, JobKind, Point, PointState
 from smartbackup_panel.core.tree import NameList, RestoreMode, RestoreOptions, RestorePlan
@@ -40,6 +41,7 @@ class Choice:
     exact: bool
     paths: tuple[bytes, ...]
     to: str | None
+    of_databases: DatabaseChoice
 
     @classmethod
     def from_params(cls, params: Mapping[str, object]) -> Choice:
@@ -51,11 +53,21 @@ class Choice:
             exact=bool(params["exact"]),
             paths=tuple(str(path).encode("utf-8", "surrogateescape").strip(b"/") for path in paths),
             to=str(params["to"]) if params.get("to") else None,
+            of_databases=DatabaseChoice.from_params(params),
         )
 
     def options(self, installation: Installation, domain: Domain) -> RestoreOptions:
         mode = RestoreMode.EXACT if self.exact else RestoreMode.MERGE
         return RestoreOptions(mode, self.paths, scan_options(installation, domain))
+
+    @property
+    def swap_mode(self) -> SwapMode:
+        """What stands in another database stays; the site's own becomes what it was where that was asked for."""
+        return SwapMode.EXACT if self.exact and self.of_databases.into is None else SwapMode.MERGE
+
+    def dumps(self, point: Point) -> tuple[DumpFile, ...]:
+        """Return the dumps that are restored."""
+        return self.of_databases.of(point.databases) if self.databases else ()
 
 
 def point_to_restore(installation: Installation, domain: Domain, params: Mapping[str, object]) -> Point:
@@ -78,9 +90,10 @@ def plan_restore(context: JobContext, domain: Domain) -> Outcome:
         "point": point.id,
         "created_at": point.created_at.isoformat(),
         "files": choice.files and point.archive is not None,
-        "databases": choice.databases and bool(point.databases),
+        "databases": bool(choice.dumps(point)),
         "exact": choice.exact,
         "to": choice.to,
+        "into": choice.of_databases.into,
         **_files_fields(None),
         "tables": [],
         "lost": [],
@@ -93,7 +106,7 @@ def plan_restore(context: JobContext, domain: Domain) -> Outcome:
                 plan = agent.plan(archive, options, on_step(context, "comparing", agent), elsewhere_fd=elsewhere_fd)
             result |= _files_fields(plan)
         if result["databases"] and choice.to is None:
-            result |= _database_fields(context, agent, domain, point)
+            result |= _database_fields(context, agent, domain, point, choice)
     with installation.state.read() as tx:
         result["seconds"] = jobs.typical_seconds(tx, domain.id, JobKind.RESTORE)
     return Outcome(result)
@@ -149,26 +162,31 @@ def _files_fields(plan: RestorePlan | None) -> dict[str, object]:
     }
 
 
-def _database_fields(context: JobContext, agent: Agent, domain: Domain, point: Point) -> dict[str, object]:
+def _database_fields(
+    context: JobContext, agent: Agent, domain: Domain, point: Point, choice: Choice
+) -> dict[str, object]:
     matched = match_logins(agent.inspect(), point)
     tables: list[dict[str, object]] = []
     lost: list[str] = []
     warnings: list[str] = list(point.warnings)
-    for dump in point.databases:
+    for dump in choice.dumps(point):
         login = matched.get(dump.database)
+        part = choice.of_databases.part_of(dump.database)
         if login is None:
             warnings.append(
                 f"The site's configuration names no login for {dump.database} now; the one of the restored files is used."
             )
-            tables += _rows_then(dump)
+            tables += _rows_then(dump, part)
             continue
         try:
             planned = database_server(context.installation, domain, dump.kind).plan(
-                login, DumpReport.from_fields(dump.report)
+                choice.of_databases.target(login), DumpReport.from_fields(dump.report), part
             )
         except SmartBackupError as error:
+            if choice.of_databases.into is not None:
+                raise
             warnings.append(f"The present rows of {dump.database} could not be counted: {error.message}")
-            tables += _rows_then(dump)
+            tables += _rows_then(dump, part)
             continue
         tables += [
             {"database": dump.database, "table": row.name, "then": row.rows_then, "now": row.rows_now}
@@ -176,15 +194,19 @@ def _database_fields(context: JobContext, agent: Agent, domain: Domain, point: P
             if row.rows_then is not None
         ]
         lost += _lost(planned)
-        if context.job.params["exact"]:
+        if choice.swap_mode is SwapMode.EXACT and part.tables is None:
             added = [row for row in planned if row.rows_then is None]
             lost += [f"The table {row.name} ({row.rows_now} rows) was not there then; it goes." for row in added]
     return {"tables": tables, "lost": lost, "warnings": warnings}
 
 
-def _rows_then(dump: DumpFile) -> list[dict[str, object]]:
+def _rows_then(dump: DumpFile, part: LoadPart) -> list[dict[str, object]]:
     report = DumpReport.from_fields(dump.report)
-    return [{"database": dump.database, "table": row.name, "then": row.rows, "now": None} for row in report.tables]
+    return [
+        {"database": dump.database, "table": row.name, "then": row.rows, "now": None}
+        for row in report.tables
+        if part.takes(row.name)
+    ]
 
 
 def _lost(planned: tuple[TablePlan, ...]) -> list[str]:

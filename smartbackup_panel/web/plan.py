@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from smartbackup_panel.web.filters import count
+from smartbackup_panel.web.filters import count, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class RestorePlan:
     files: bool
     databases: bool
     exact: bool
+    into: str | None
     added: int
     replaced: int
     removed: int
@@ -57,6 +58,8 @@ class RestorePlan:
         if self.tables:
             parts.append(count(len(self.tables), "table"))
         told = "Put back " + " and ".join(parts) if parts else ""
+        if told and self.into:
+            told += f" into the database {visible(self.into)}"
         if self.removed:
             removal = count(self.removed, "file")
             told = f"{told}, remove {removal}" if told else f"Remove {removal}"
@@ -73,6 +76,7 @@ def plan_from(result: Mapping[str, object]) -> RestorePlan:
         files=result.get("files") is True,
         databases=result.get("databases") is True,
         exact=result.get("exact") is True,
+        into=str(result["into"]) if result.get("into") else None,
         added=_number(result.get("added")),
         replaced=_number(result.get("replaced")),
         removed=_number(result.get("removed")),

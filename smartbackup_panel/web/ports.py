@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from smartbackup_panel.core.database_choice import NO_TABLES, Tables
 from smartbackup_panel.core.model import Actor, Domain, Job, Point, Role
 from smartbackup_panel.core.surroundings import SiteAnswer
 from smartbackup_panel.core.tree import ExportFormat, TextDiff
@@ -47,6 +48,8 @@ class Requests(Protocol):
         databases: bool,
         exact: bool,
         paths: tuple[str, ...] = (),
+        tables: Tables = NO_TABLES,
+        into: str | None = None,
     ) -> Job: ...
 
     def restore(self, actor: Actor, plan_job_id: str, typed_name: str | None, key: str) -> Job: ...

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
+from smartbackup_panel.core.databases import DumpReport, TableDump
 from smartbackup_panel.core.model import Actor, DumpFile, Job, JobKind, Point, ScheduleLine
 from smartbackup_panel.services.pages import Comparison, DomainRow
 from smartbackup_panel.web import charts, cron_words, filters, wording
@@ -133,6 +134,10 @@ class Words:
         """Return how many tables a dump says it holds."""
         tables = dump.report.get("tables")
         return len(tables) if isinstance(tables, list | tuple) else 0
+
+    def tables_of(self, dump: DumpFile) -> tuple[TableDump, ...]:
+        """Return the tables of a dump with their rows and sizes."""
+        return DumpReport.from_fields(dump.report).tables if dump.report.get("tables") else ()
 
     def changes(self, point: Point) -> str:
         """Return what a point holds that the one before did not: "12 new, 31 changed, 4 gone"."""

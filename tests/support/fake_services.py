@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from smartbackup_panel.core.database_choice import NO_TABLES, Tables, fields_of
 from smartbackup_panel.core.databases import DumpReport, TableDump
 from smartbackup_panel.core.errors import NotAllowed, NothingToUndo, UnknownDomain, UnknownJob, UnknownPoint, WrongUsage
 from smartbackup_panel.core.model import (
@@ -408,9 +409,12 @@ class FakeRequests:
         databases: bool,
         exact: bool,
         paths: tuple[str, ...] = (),
+        tables: Tables = NO_TABLES,
+        into: str | None = None,
     ) -> Job:
         point = self.world.point(actor, domain_id, point_id)
         params: dict[str, object] = {"point": point.id, "files": files, "databases": databases, "exact": exact}
+        params |= fields_of(point.databases, tables, into)
         params |= {"paths": [os.fsdecode(checked(os.fsencode(path))) for path in paths]} if paths else {}
         return self.world.start(actor, JobKind.PLAN, domain_id, params)
 

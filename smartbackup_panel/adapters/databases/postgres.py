@@ -69,10 +69,8 @@ class PostgresServer:
         part: LoadPart = WHOLE_DUMP,
     ) -> LoadReport:
         """Load a dump into scratch schemas, checked against `expected`; the live schemas are untouched."""
-        if part.tables is not None:
-            raise LoadFailed("Single tables of a PostgreSQL database cannot be restored; restore the whole database.")
         with self._session(login) as connection, as_failure(login, LoadFailed):
-            return load_dump(connection, PostgresJournal(connection, restore_id), chunks, expected, on_progress)
+            return load_dump(connection, PostgresJournal(connection, restore_id), chunks, expected, on_progress, part)
 
     def swap(self, login: DatabaseLogin, restore_id: str, mode: SwapMode = SwapMode.EXACT) -> SwapReport:
         """Put what was loaded in place in one transaction."""

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 
 from psycopg import sql
 
+from smartbackup_panel.adapters.databases.postgres_part_text import ForeignKey, Place
 from smartbackup_panel.adapters.databases.postgres_session import Connection, identifier
 from smartbackup_panel.core.databases import JOURNAL_TABLE, NEW_PREFIX, OLD_PREFIX, RestoreState
 from smartbackup_panel.core.errors import RestoreFailed
@@ -17,13 +18,20 @@ _TABLE = identifier(JOURNAL_TABLE, "journal")
 
 @dataclass(slots=True)
 class Record:
-    """A restore: `new` maps live schemas to loaded ones, `old` to replaced ones; `moved` are tables that were carried over."""
+    """A restore: `new` maps live schemas to loaded ones, `old` to replaced ones; `moved` are tables that were carried over.
+
+    Where only some `tables` were chosen, `new` and `old` hold these alone; `keys` are the foreign keys of the ones that are not
+    in place, and `later` are statements (triggers, policies, comments, rights) that follow when they are for the first time.
+    """
 
     phase: RestoreState = RestoreState.NONE
     new: dict[str, str] = field(default_factory=dict)
     old: dict[str, str] = field(default_factory=dict)
     moved: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    tables: list[Place] = field(default_factory=list)
+    keys: list[ForeignKey] = field(default_factory=list)
+    later: list[str] = field(default_factory=list)
 
 
 class PostgresJournal:
@@ -51,7 +59,9 @@ class PostgresJournal:
         try:
             document = json.loads(row[1])
             moved = [(str(schema), str(table)) for schema, table in document.pop("moved")]
-            return Record(RestoreState(row[0]), moved=moved, **document)
+            tables = [(str(schema), str(table)) for schema, table in document.pop("tables", ())]
+            keys = [ForeignKey(**key) for key in document.pop("keys", ())]
+            return Record(RestoreState(row[0]), moved=moved, tables=tables, keys=keys, **document)
         except (KeyError, TypeError, ValueError) as odd:
             raise RestoreFailed(f"The record of the restore in {JOURNAL_TABLE} cannot be read: {odd!r}.") from None
 

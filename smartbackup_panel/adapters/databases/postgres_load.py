@@ -7,30 +7,24 @@ scratch name and the live ones come back, all before the commit: nobody else eve
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import psycopg
 from psycopg import sql
 
 from smartbackup_panel.adapters.databases.postgres_journal import PostgresJournal, Record
+from smartbackup_panel.adapters.databases.postgres_loader import Loader, check_rows
+from smartbackup_panel.adapters.databases.postgres_part import load_tables, swap_tables, swap_tables_back
 from smartbackup_panel.adapters.databases.postgres_probe import live_schemas, misplaced_extensions
-from smartbackup_panel.adapters.databases.postgres_session import Connection, identifier, reason_of, run_one
-from smartbackup_panel.adapters.databases.postgres_text import (
-    PostgresReader,
-    Rows,
-    Statement,
-    check_statement,
-    copied_table,
-    gives_rights,
-    is_of_no_use,
-    made_schema,
-    shown_name,
-)
+from smartbackup_panel.adapters.databases.postgres_session import Connection, identifier, reason_of
+from smartbackup_panel.adapters.databases.postgres_text import PostgresReader, shown_name
 from smartbackup_panel.adapters.databases.row_counts import counted
 from smartbackup_panel.core.databases import (
     NEW_PREFIX,
     OLD_PREFIX,
+    WHOLE_DUMP,
     DumpReport,
+    LoadPart,
     LoadReport,
     Progress,
     RestoreState,
@@ -52,10 +46,13 @@ def load_dump(
     chunks: Iterable[bytes],
     expected: DumpReport | None,
     on_progress: Progress | None,
+    part: LoadPart = WHOLE_DUMP,
 ) -> LoadReport:
-    """Fill scratch schemas from a dump and return their counted rows. LoadFailed: nothing has changed."""
+    """Fill scratch schemas from a dump, or from some of its tables, and return their counted rows. LoadFailed: nothing has changed."""
     if journal.read().phase not in (RestoreState.NONE, RestoreState.LOADED):
         raise RestoreFailed(f"The restore {journal.restore_id} has already been put in place.")
+    if part.tables is not None:
+        return load_tables(connection, journal, chunks, expected, on_progress, part)
     _refuse_misplaced_extensions(connection)
     record = Record(RestoreState.LOADED)
     with connection.transaction():
@@ -64,8 +61,9 @@ def load_dump(
         aside = {name: journal.old_name(number) for number, name in enumerate(live, 1)}
         _rename(connection, aside)
         _make_public(connection)
-        sent = _Loader(connection, record).take(PostgresReader(counted(chunks, on_progress), LoadFailed))
-        counts = _check(connection, sent, expected)
+        loader = Loader(connection, record.warnings)
+        sent = loader.take(PostgresReader(counted(chunks, on_progress), LoadFailed))
+        counts = check_rows(connection, sent, expected)
         record.new = {name: journal.new_name(number) for number, name in enumerate(live_schemas(connection), 1)}
         _rename(connection, record.new)
         _rename(connection, {old: name for name, old in aside.items()})
@@ -77,6 +75,8 @@ def load_dump(
 def swap_schemas(connection: Connection, journal: PostgresJournal, mode: SwapMode) -> SwapReport:
     """Put the loaded schemas in place, all or nothing; already done is fine."""
     record = journal.read()
+    if record.tables:
+        return swap_tables(connection, journal, record)
     if record.phase is RestoreState.LOADED:
         _refuse_misplaced_extensions(connection)
         with connection.transaction():
@@ -98,6 +98,8 @@ def undo_swap(connection: Connection, journal: PostgresJournal) -> SwapReport:
     record = journal.read()
     if record.phase is not RestoreState.SWAPPED:
         raise NothingToUndo(f"The restore {journal.restore_id} has not been put in place.")
+    if record.tables:
+        return swap_tables_back(connection, journal, record)
     report = _report(connection, journal, record)
     with connection.transaction():
         for schema, table in record.moved:
@@ -116,94 +118,6 @@ def discard_restore(connection: Connection, journal: PostgresJournal) -> None:
         journal.drop_schemas(NEW_PREFIX)
         journal.drop_schemas(OLD_PREFIX)
         journal.remove()
-
-
-class _Loader:
-    def __init__(self, connection: Connection, record: Record) -> None:
-        self._connection = connection
-        self._record = record
-
-    def take(self, reader: PostgresReader) -> dict[tuple[str, str], int]:
-        """Run the whole dump; return the rows that were sent to each table. LoadFailed names what stopped it."""
-        sent: dict[tuple[str, str], int] = {}
-        parts = iter(reader)
-        for part in parts:
-            assert isinstance(part, Statement), "rows are taken with their COPY"
-            if is_of_no_use(part.text):
-                continue
-            check_statement(part.text)
-            try:
-                table = copied_table(part.text)
-                if table is not None:
-                    sent[table] = self._copy(part.text, parts)
-                else:
-                    self._run(part.text)
-            except psycopg.Error as error:
-                if self._connection.closed:
-                    raise
-                start = " ".join(part.text[:80].decode("utf-8", "replace").split())
-                raise LoadFailed(
-                    f"The database server refused a part of the dump ({start}): {reason_of(error)}."
-                ) from None
-        return sent
-
-    def _run(self, text: bytes) -> None:
-        schema = made_schema(text)
-        if schema is not None:
-            self._connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(identifier(schema)))
-        elif gives_rights(text):
-            self._give_rights(text)
-        else:
-            run_one(self._connection, text)
-
-    def _give_rights(self, text: bytes) -> None:
-        """Roles of the server may be gone: what they could do is a warning, never a reason to lose a restore."""
-        try:
-            with self._connection.transaction():
-                run_one(self._connection, text)
-        except psycopg.Error as error:
-            if self._connection.closed:
-                raise
-            start = " ".join(text[:120].decode("utf-8", "replace").split())
-            self._record.warnings.append(f"Rights of another role were not given again ({start}): {reason_of(error)}.")
-
-    def _copy(self, text: bytes, parts: Iterator[Statement | Rows]) -> int:
-        with self._connection.cursor() as cursor:
-            with cursor.copy(text.rstrip(b";")) as copy:
-                is_first = True
-                for part in parts:
-                    assert isinstance(part, Rows), "the rows of a COPY follow it"
-                    if part.is_end:
-                        copy.write(b"\n" if not is_first else b"")
-                        break
-                    data = part.raw[1:].rstrip(b"\n") if is_first else part.raw.rstrip(b"\n")
-                    copy.write(data)
-                    is_first = is_first and not data
-            return cursor.rowcount
-
-
-def _check(connection: Connection, sent: Mapping[tuple[str, str], int], expected: DumpReport | None) -> dict[str, int]:
-    """Count what arrived and compare it with what was sent and with the dump's own list."""
-    counts: dict[str, int] = {}
-    for (schema, table), rows in sent.items():
-        found = connection.execute(sql.SQL("SELECT count(*) FROM ONLY {}").format(identifier(schema, table))).fetchone()
-        name = shown_name(schema, table)
-        counts[name] = int(found[0]) if found else 0
-        if counts[name] != rows:
-            raise LoadFailed(f"{name} has {counts[name]} rows after the load; the dump has {rows}.")
-    for wanted in expected.tables if expected is not None else ():
-        if wanted.data_left_out:
-            continue
-        if wanted.name not in counts:
-            raise LoadFailed(f"The dump should hold the table {wanted.name} and does not.")
-        if counts[wanted.name] != wanted.rows:
-            raise LoadFailed(
-                f"{wanted.name} has {counts[wanted.name]} rows after the load; the restore point has {wanted.rows}."
-            )
-    unnamed = counts.keys() - {table.name for table in expected.tables} if expected is not None else set()
-    if unnamed:
-        raise LoadFailed(f"The dump holds the table {min(unnamed)}, which its own list does not name.")
-    return counts
 
 
 def _rename(connection: Connection, names: Mapping[str, str]) -> None:

@@ -6,7 +6,7 @@ from flask import redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from smartbackup_panel.core.errors import UnknownJob, WrongUsage
-from smartbackup_panel.core.model import JobKind
+from smartbackup_panel.core.model import JobKind, Point
 from smartbackup_panel.web.context import words
 from smartbackup_panel.web.mount import actor, mount, services, show
 from smartbackup_panel.web.plan import plan_from
@@ -32,12 +32,27 @@ def make_plan(domain_id: str, point_id: str) -> ResponseReturnValue:
     if refusal is not None:
         raise WrongUsage(refusal, hint="Choose another restore point; your site was not changed.")
     parts = request.form.getlist("part")
-    files, databases = "files" in parts, "databases" in parts
+    tables = chosen_tables(point, request.form.getlist("table"))
+    files, databases = "files" in parts, "databases" in parts or bool(tables)
     if not (files or databases):
         raise WrongUsage("Neither files nor databases were chosen, so there is nothing to put back.")
     exact = request.form.get("mode") == "exact"
-    job = services().requests.plan(actor(), domain_id, point_id, files=files, databases=databases, exact=exact)
+    into = request.form.get("into", "").strip() or None
+    job = services().requests.plan(
+        actor(), domain_id, point_id, files=files, databases=databases, exact=exact, tables=tables, into=into
+    )
     return redirect(url_for("smartbackup.plan", job_id=job.id), 303)
+
+
+def chosen_tables(point: Point, ticked: list[str]) -> dict[str, list[str]]:
+    """Return the ticked tables by database; a box says the number of its database in the point, a colon, and the table."""
+    found: dict[str, list[str]] = {}
+    for box in ticked:
+        number, _, table = box.partition(":")
+        if not (len(number) < 5 and number.isascii() and number.isdecimal()) or not int(number) < len(point.databases):
+            raise WrongUsage("A table was ticked that this restore point does not have.")
+        found.setdefault(point.databases[int(number)].database, []).append(table)
+    return found
 
 
 def plan(job_id: str) -> ResponseReturnValue:

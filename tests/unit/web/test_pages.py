@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from flask import Flask
 
+from smartbackup_panel.core.databases import TableDump
 from smartbackup_panel.core.model import DomainState, JobKind, JobState, LogLine, Point
 from smartbackup_panel.services.pages import DomainRow, NextRun
 from tests.support.fake_services import (
@@ -22,6 +23,7 @@ from tests.support.fake_services import (
     SHOP,
     FakeServices,
     a_domain,
+    a_report,
     sample_services,
 )
 from tests.support.pages import Visitor, host_app, visitor
@@ -173,6 +175,36 @@ def test_only_the_database_is_put_back_when_only_that_was_chosen(app: Flask, ser
     plan = alice.post(f"/domains/{SHOP}/points/{point.id}/plan", {"part": "databases", "mode": "merge"})
     job = services.world.jobs[plan.location.rpartition("/")[2]]
     assert job.params == {"point": point.id, "files": False, "databases": True, "exact": False}
+
+
+def test_tables_are_listed_with_rows_and_size_and_ticked_ones_are_planned(app: Flask, services: FakeServices) -> None:
+    point, alice = services.world.points[SHOP][0], visitor(app, ALICE)
+    page = visible_text(alice.get(f"/domains/{SHOP}/points/{point.id}/restore").text)
+    assert "wp_options 400 rows, 190 kB" in page
+    form: dict[str, str | list[str]] = {"mode": "merge", "table": ["0:wp_options", "0:wp_3"], "into": " shop_old "}
+    plan = alice.post(f"/domains/{SHOP}/points/{point.id}/plan", form)
+    job = services.world.jobs[plan.location.rpartition("/")[2]]
+    assert (job.params["files"], job.params["databases"]) == (False, True)
+    assert (job.params["tables"], job.params["into"]) == ({"shop_wp": ["wp_3", "wp_options"]}, "shop_old")
+
+
+@pytest.mark.parametrize("box", ["1:wp_options", "0:nosuch", "wp_options", "-1:wp_options", "²:wp_options"])
+def test_a_table_that_the_point_does_not_have_is_refused(app: Flask, services: FakeServices, box: str) -> None:
+    point = services.world.points[SHOP][0]
+    answer = visitor(app, ALICE).post(f"/domains/{SHOP}/points/{point.id}/plan", {"table": box})
+    assert answer.status_code == 400
+    assert services.world.asked == []
+
+
+def test_a_hostile_table_name_becomes_no_markup(app: Flask, services: FakeServices) -> None:
+    point = services.world.points[SHOP][0]
+    hostile = replace(a_report(), tables=tuple(TableDump(name, 1, 1) for name in HOSTILE[:7]))
+    dump = replace(point.databases[0], report=hostile.to_fields())
+    services.world.points[SHOP][0] = replace(point, databases=(dump,))
+    page = visitor(app, ALICE).get(f"/domains/{SHOP}/points/{point.id}/restore").text
+    assert "<img" not in page
+    assert "<script>alert" not in page
+    assert "onfocus='" not in page
 
 
 def test_confirming_a_plan_twice_is_one_restore(app: Flask, services: FakeServices) -> None:
