@@ -181,7 +181,7 @@ def test_tables_are_listed_with_rows_and_size_and_ticked_ones_are_planned(app: F
     point, alice = services.world.points[SHOP][0], visitor(app, ALICE)
     page = visible_text(alice.get(f"/domains/{SHOP}/points/{point.id}/restore").text)
     assert "wp_options 400 rows, 190 kB" in page
-    form: dict[str, str | list[str]] = {"mode": "merge", "table": ["0:wp_options", "0:wp_3"], "into": " shop_old "}
+    form: dict[str, object] = {"mode": "merge", "table": ["0:wp_options", "0:wp_3"], "into": " shop_old "}
     plan = alice.post(f"/domains/{SHOP}/points/{point.id}/plan", form)
     job = services.world.jobs[plan.location.rpartition("/")[2]]
     assert (job.params["files"], job.params["databases"]) == (False, True)
