@@ -8,7 +8,7 @@ from datetime import datetime
 
 from smartbackup_panel.adapters.db import jobs, points, schedules
 from smartbackup_panel.core.damage import broken_points
-from smartbackup_panel.core.errors import SmartBackupError
+from smartbackup_panel.core.errors import DatabaseRefused, SmartBackupError
 from smartbackup_panel.core.model import (
     Domain,
     Point,
@@ -89,12 +89,22 @@ def back_up(context: JobContext, domain: Domain) -> Outcome:
                 work.phases["databases"] = time.monotonic() - began
             if work.wants("files"):
                 _write_files(work, agent)
+            elif not work.dumps.files:
+                raise _nothing_dumped(work)
             outcome = _publish(work, started)
         except BaseException:
             work.discard()
             raise
     _write_lists(context, domain)
     return outcome
+
+
+def _nothing_dumped(work: Work) -> DatabaseRefused:
+    """Return why a point of databases alone cannot be made: an empty one would be offered for a restore."""
+    return DatabaseRefused(
+        work.dumps.warnings[0] if work.dumps.warnings else f"no database of {work.domain.name} was found",
+        hint="Back up the files, or put a login that works into the site's configuration.",
+    )
 
 
 def _recorded_before(context: JobContext, domain: Domain) -> Outcome:

@@ -130,7 +130,8 @@ def remove_changed_lists(installation: Installation, domain: Domain, archives: S
 
 
 def write_activity(installation: Installation, domain: Domain, analysis: Analysis) -> None:
-    """Write `.tracking/DOMAIN_activity.json`."""
+    """Write `.tracking/DOMAIN_activity.json`: often the first thing in the store, before any point."""
+    os.makedirs(installation.settings.backup_root, mode=0o700, exist_ok=True)
     fields = {
         "domain": domain.name,
         "last_check": int(analysis.analysed_at.timestamp()),

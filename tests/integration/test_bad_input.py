@@ -233,3 +233,17 @@ def test_databases_alone_and_files_alone(mariadb_server: MariaDB, shop_database:
         assert installation.smartbackup("verify", "shop.example.test")["damaged"] == []
         both = installation.smartbackup("backup", "shop.example.test", "--type", "incremental")
         assert (both["type"], both["changed"]) == ("incremental", 1)
+
+
+def test_databases_alone_where_there_are_none_make_no_empty_point(installation: Installation) -> None:
+    installation.add_site("plain.example.test", {"index.html": "<h1>plain</h1>\n"})
+    refused = installation.smartbackup("backup", "plain.example.test", "--databases-only", exit_code=1)
+    assert refused["error"]["code"] == "database.refused"
+    assert refused["error"]["message"] == "no database of plain.example.test was found"
+    assert installation.points("plain.example.test") == []
+
+
+def test_the_store_is_private_from_its_first_file_on(installation: Installation) -> None:
+    installation.add_site("plain.example.test", {"index.html": "<h1>plain</h1>\n"})
+    installation.smartbackup("analyze", "plain.example.test")
+    assert installation.backup_root.stat().st_mode & 0o777 == 0o700
