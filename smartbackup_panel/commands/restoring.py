@@ -23,6 +23,7 @@ from smartbackup_panel.commands.session import Session, command
 @click.option("--table", "tables", multiple=True, help="Only this table of a database; may be given several times.")
 @click.option("--database", help="Only this database of the point.")
 @click.option("--into", help="Load into this other database of the site's login; tables of other names stay there.")
+@click.option("--keep-newer", is_flag=True, help="Keep WordPress comments and WooCommerce orders that came since.")
 @click.option("--exact/--merge", default=True, help="Remove what was added since (the default), or keep it.")
 @click.option("--plan", "only_plan", is_flag=True, help="Only say what would be done.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -38,6 +39,7 @@ def restore(
     tables: tuple[str, ...],
     database: str | None,
     into: str | None,
+    keep_newer: bool,
     exact: bool,
     only_plan: bool,
     yes: bool,
@@ -65,6 +67,7 @@ def restore(
         to=os.path.abspath(folder) if folder else None,
         tables=named_tables(chosen.databases, tables, database),
         into=into,
+        keep_newer=keep_newer,
     )
     planned = session.run(services.requests.plan_of(COMMAND_LINE, domain_id, params))
     if only_plan or planned.state is not JobState.DONE:
@@ -120,6 +123,7 @@ def _tell_plan(plan: dict[str, Any]) -> None:
         (f"{row['database']}.{row['table']}", f"{row['now']} rows now, {row['then']} then") for row in plan["tables"]
     ]
     facts += [("would be lost", sentence) for sentence in plan.get("lost", [])]
+    facts += [("stays", sentence) for sentence in plan.get("stays", [])]
     facts += [("warning", sentence) for sentence in plan.get("warnings", [])]
     show_facts(facts)
 

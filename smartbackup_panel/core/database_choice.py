@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from smartbackup_panel.core.database_hosts import SYSTEM_DATABASES, DatabaseLogin
-from smartbackup_panel.core.databases import WHOLE_DUMP, DumpReport, LoadPart, is_reserved
+from smartbackup_panel.core.databases import DumpReport, LoadPart, is_reserved
 from smartbackup_panel.core.errors import WrongUsage
 from smartbackup_panel.core.model import DumpFile
+from smartbackup_panel.core.newer_rows import kept_for
 
 Tables = Mapping[str, Sequence[str]]
 """Chosen tables by the point's database; an empty sequence stands for a whole database, no entry at all for all of them."""
@@ -18,10 +19,14 @@ NO_TABLES: Tables = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class DatabaseChoice:
-    """`tables` are the chosen ones; with `into`, the one database chosen goes into another one of the same login."""
+    """`tables` are the chosen ones; with `into`, the one database chosen goes into another one of the same login.
+
+    `keeps_newer`: comments and orders that came since stay, where the application is known.
+    """
 
     tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     into: str | None = None
+    keeps_newer: bool = False
 
     @classmethod
     def from_params(cls, params: Mapping[str, object]) -> DatabaseChoice:
@@ -29,16 +34,22 @@ class DatabaseChoice:
         tables = params.get("tables") or {}
         assert isinstance(tables, Mapping), "fields_of made it"
         into = params.get("into")
-        return cls({str(name): tuple(map(str, listed)) for name, listed in tables.items()}, str(into) if into else None)
+        return cls(
+            {str(name): tuple(map(str, listed)) for name, listed in tables.items()},
+            str(into) if into else None,
+            bool(params.get("keep_newer")),
+        )
 
     def of(self, dumps: Sequence[DumpFile]) -> tuple[DumpFile, ...]:
         """Return the dumps that are restored."""
         return tuple(dump for dump in dumps if not self.tables or dump.database in self.tables)
 
-    def part_of(self, database: str) -> LoadPart:
-        """Return what of a database's dump is loaded; rows that are held back come along where their table was chosen."""
-        chosen = self.tables.get(database, ())
-        return LoadPart(frozenset(chosen), with_held_back=True) if chosen else WHOLE_DUMP
+    def part_of(self, dump: DumpFile) -> LoadPart:
+        """Return what of a dump is loaded; rows that are held back come along where their table was chosen."""
+        chosen = self.tables.get(dump.database, ())
+        stays = self.keeps_newer and self.into is None and dump.kind == "mysql"
+        keep = kept_for(_table_names(dump)) if stays else ()
+        return LoadPart(frozenset(chosen) if chosen else None, with_held_back=bool(chosen), keep=keep)
 
     def target(self, login: DatabaseLogin) -> DatabaseLogin:
         """Return the login of the database that is written to."""

@@ -6,9 +6,10 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from smartbackup_panel.core.database_hosts import DatabaseLogin
+from smartbackup_panel.core.newer_rows import KeptTable, Newer, Question
 from smartbackup_panel.core.row_rules import KEEP_ALL_ROWS, DumpPolicy
 
 NEW_PREFIX = "_sbn_"
@@ -162,10 +163,14 @@ class SwapMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LoadPart:
-    """What of a dump is loaded. `tables` None: all of it; else these tables with their triggers, and nothing else."""
+    """What of a dump is loaded. `tables` None: all of it; else these tables with their triggers, and nothing else.
+
+    `keep` are live rows that came since and stay beside what is loaded; MariaDB alone.
+    """
 
     tables: frozenset[str] | None = None
     with_held_back: bool = False
+    keep: tuple[KeptTable, ...] = ()
 
     def takes(self, table: str) -> bool:
         """Return whether the table is loaded."""
@@ -214,6 +219,13 @@ class TablePlan:
 
 Progress = Callable[[int], None]
 """Called with the number of bytes of the dump that were loaded so far; may raise Cancelled."""
+
+
+@runtime_checkable
+class KnowsNewerRows(Protocol):
+    """A kind of server whose applications are known, so that newer rows can be named before a restore takes them away."""
+
+    def newer(self, login: DatabaseLogin, questions: tuple[Question, ...], since: datetime) -> tuple[Newer, ...]: ...
 
 
 class DatabaseServer(Protocol):

@@ -32,6 +32,7 @@ TYPES = ("auto", *PointKind)
 LEVELS = (Verified.SAMPLED, Verified.READ_BACK, Verified.CHAIN)
 MOST_AT_ONCE = 1_000
 PLAN_HOLDS = timedelta(hours=1)
+KEEP_NEWER = "keep_newer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +115,12 @@ class Requests:
             actor, JobKind.PLAN, domain_id, params, _key("plan", domain_id, repr(sorted(params.items())))
         )
 
-    def restore(self, actor: Actor, plan_job_id: str, typed_name: str | None, key: str) -> Job:
+    def restore(
+        self, actor: Actor, plan_job_id: str, typed_name: str | None, key: str, keep_newer: bool = False
+    ) -> Job:
         """Return the job that carries out a finished plan; the same `key` gives the same job however often it is sent.
 
-        An exact restore that removes files needs the domain's name typed.
+        `keep_newer`: the comments and orders that the plan names stay. An exact restore that removes files needs the domain's name typed.
         """
         with self.installation.state.read() as tx:
             plan = job_of(tx, actor, plan_job_id)
@@ -134,7 +137,8 @@ class Requests:
                 f"the domain's name was not typed: this restore of {domain.name} removes files added since",
                 hint=f"Type {domain.name} to confirm, or keep the files added since.",
             )
-        return self.restore_now(actor, plan.domain_id, plan.params, key)
+        params = plan.params | ({KEEP_NEWER: True} if keep_newer and _can_keep(plan) else {})
+        return self.restore_now(actor, plan.domain_id, params, key)
 
     def restore_now(self, actor: Actor, domain_id: str, params: dict[str, object], key: str) -> Job:
         """Return the job that restores as `params` (a plan's) say."""
@@ -153,6 +157,7 @@ class Requests:
         to: str | None,
         tables: Tables = NO_TABLES,
         into: str | None = None,
+        keep_newer: bool = False,
     ) -> dict[str, object]:
         """Return checked parameters of a restore, as a plan has them. Raises ArchiveDamaged for a point not offered."""
         with self.installation.state.read() as tx:
@@ -172,6 +177,8 @@ class Requests:
             raise WrongUsage("tables and another database can be chosen only where databases are restored in place")
         if into is not None and files:
             raise WrongUsage("files go back to the site itself", hint="Choose databases only to use another database.")
+        if keep_newer and (into is not None or not databases):
+            raise WrongUsage("what came since can be kept only where the site's own database is put back")
         return {
             "point": point.id,
             "files": files,
@@ -180,6 +187,7 @@ class Requests:
             "paths": list(paths),
             "to": to,
             **fields_of(point.databases, tables, into),
+            **({KEEP_NEWER: True} if keep_newer else {}),
         }
 
     def export(self, actor: Actor, domain_id: str, point_id: str, paths: tuple[str, ...], kind: ExportFormat) -> Job:
@@ -249,6 +257,12 @@ class Requests:
         self, tx: Connection, actor: Actor, action: str, domain_id: str | None, job_id: str, detail: dict[str, object]
     ) -> None:
         people.add_audit(tx, self.installation.clock.now(), actor, action, domain_id, job_id, detail)
+
+
+def _can_keep(plan: Job) -> bool:
+    """Return whether the plan named something that came since and may stay."""
+    newer = (plan.result or {}).get("newer")
+    return isinstance(newer, list) and any(row["can_be_kept"] for row in newer)
 
 
 def job_of(tx: Connection, actor: Actor, job_id: str) -> Job:

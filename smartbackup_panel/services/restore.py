@@ -192,7 +192,7 @@ def _load_databases(work: Work) -> None:
     for dump in work.dumps():
         work.context.say(f"loading the database {dump.database} into scratch tables")
         server, expected = database_server(installation, work.domain, dump.kind), DumpReport.from_fields(dump.report)
-        part = work.choice.of_databases.part_of(dump.database)
+        part = work.choice.of_databases.part_of(dump)
         total_bytes = sum(table.size_bytes for table in expected.tables if part.takes(table.name))
 
         def loaded(done: int, total: int = total_bytes) -> None:

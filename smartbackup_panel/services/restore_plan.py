@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,6 +21,7 @@ from smartbackup_panel.services.dumping import find_logins
 from smartbackup_panel.services.exclusions import scan_options
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import JobContext, Outcome
+from smartbackup_panel.services.newer_rows import ask_for_newer, fields, sentence
 from smartbackup_panel.services.tenants import database_server, start_agent
 
 SHOWN_NAMES = 20
@@ -97,6 +98,8 @@ def plan_restore(context: JobContext, domain: Domain) -> Outcome:
         **_files_fields(None),
         "tables": [],
         "lost": [],
+        "stays": [],
+        "newer": [],
         "warnings": list(point.warnings),
     }
     with store.open_store(installation, domain) as folder_fd, start_agent(installation, domain) as agent:
@@ -168,10 +171,12 @@ def _database_fields(
     matched = match_logins(agent.inspect(), point)
     tables: list[dict[str, object]] = []
     lost: list[str] = []
+    kept: list[str] = []
+    newer: list[dict[str, object]] = []
     warnings: list[str] = list(point.warnings)
     for dump in choice.dumps(point):
         login = matched.get(dump.database)
-        part = choice.of_databases.part_of(dump.database)
+        part = choice.of_databases.part_of(dump)
         if login is None:
             warnings.append(
                 f"The site's configuration names no login for {dump.database} now; the one of the restored files is used."
@@ -179,9 +184,8 @@ def _database_fields(
             tables += _rows_then(dump, part)
             continue
         try:
-            planned = database_server(context.installation, domain, dump.kind).plan(
-                choice.of_databases.target(login), DumpReport.from_fields(dump.report), part
-            )
+            server = database_server(context.installation, domain, dump.kind)
+            planned = server.plan(choice.of_databases.target(login), DumpReport.from_fields(dump.report), part)
         except SmartBackupError as error:
             if choice.of_databases.into is not None:
                 raise
@@ -193,11 +197,17 @@ def _database_fields(
             for row in planned
             if row.rows_then is not None
         ]
-        lost += _lost(planned)
+        since = DumpReport.from_fields(dump.report).started_at
+        found, asked = ask_for_newer(server, choice.of_databases.target(login), planned, part, since)
+        for row in found:
+            stays = row.question.can_be_kept and bool(part.keep)
+            (kept if stays else lost).append(sentence(row, stays))
+            newer.append(fields(row))
+        lost += _lost(row for row in planned if row.name not in asked)
         if choice.swap_mode is SwapMode.EXACT and part.tables is None:
             added = [row for row in planned if row.rows_then is None]
             lost += [f"The table {row.name} ({row.rows_now} rows) was not there then; it goes." for row in added]
-    return {"tables": tables, "lost": lost, "warnings": warnings}
+    return {"tables": tables, "lost": lost, "stays": kept, "newer": newer, "warnings": warnings}
 
 
 def _rows_then(dump: DumpFile, part: LoadPart) -> list[dict[str, object]]:
@@ -209,7 +219,7 @@ def _rows_then(dump: DumpFile, part: LoadPart) -> list[dict[str, object]]:
     ]
 
 
-def _lost(planned: tuple[TablePlan, ...]) -> list[str]:
+def _lost(planned: Iterable[TablePlan]) -> list[str]:
     """Return sentences about rows that people wrote since and that the restore would take away."""
     said = []
     for row in planned:

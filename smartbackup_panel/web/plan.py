@@ -21,7 +21,10 @@ class TablePlan:
 
 @dataclass(frozen=True, slots=True)
 class RestorePlan:
-    """What a restore would do. Counts are files; `names` holds up to 20 examples by effect."""
+    """What a restore would do. Counts are files; `names` holds up to 20 examples by effect.
+
+    `lost` and `stays` are sentences about rows that people wrote since; `keepable` counts in words those that may stay.
+    """
 
     point_id: str
     created_at: datetime | None
@@ -40,6 +43,8 @@ class RestorePlan:
     seconds: float | None
     tables: tuple[TablePlan, ...]
     lost: tuple[str, ...]
+    stays: tuple[str, ...]
+    keepable: tuple[str, ...]
     warnings: tuple[str, ...]
 
     @property
@@ -88,6 +93,8 @@ def plan_from(result: Mapping[str, object]) -> RestorePlan:
         seconds=float(seconds) if isinstance(seconds, int | float) else None,
         tables=_tables(result.get("tables")),
         lost=_texts(result.get("lost")),
+        stays=_texts(result.get("stays")),
+        keepable=_keepable(result.get("newer")),
         warnings=_texts(result.get("warnings")),
     )
 
@@ -104,6 +111,12 @@ def _tables(rows: object) -> tuple[TablePlan, ...]:
             )
         )
     return tuple(tables)
+
+
+def _keepable(rows: object) -> tuple[str, ...]:
+    """Return in words what came since and may stay: ("2 comments", "1 order")."""
+    listed = [_mapping(row) for row in rows] if isinstance(rows, list | tuple) else []
+    return tuple(str(row.get("words", "")) for row in listed if row.get("can_be_kept") is True)
 
 
 def _mapping(value: object) -> Mapping[str, object]:

@@ -418,12 +418,15 @@ class FakeRequests:
         params |= {"paths": [os.fsdecode(checked(os.fsencode(path))) for path in paths]} if paths else {}
         return self.world.start(actor, JobKind.PLAN, domain_id, params)
 
-    def restore(self, actor: Actor, plan_job_id: str, typed_name: str | None, key: str) -> Job:
+    def restore(
+        self, actor: Actor, plan_job_id: str, typed_name: str | None, key: str, keep_newer: bool = False
+    ) -> Job:
         plan = self.world.job(actor, plan_job_id)
         assert plan.domain_id is not None
         if plan.params["exact"] and typed_name != self.world.domains[plan.domain_id].name:
             raise WrongUsage("the domain's name was not typed")
-        return self._once(key, lambda: self.world.start(actor, JobKind.RESTORE, plan.domain_id or "", plan.params))
+        params = plan.params | ({"keep_newer": True} if keep_newer else {})
+        return self._once(key, lambda: self.world.start(actor, JobKind.RESTORE, plan.domain_id or "", params))
 
     def undo(self, actor: Actor, domain_id: str, restore_job_id: str, key: str) -> Job:
         self.world.domain(actor, domain_id)

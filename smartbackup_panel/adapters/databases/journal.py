@@ -19,6 +19,7 @@ from smartbackup_panel.adapters.databases.create_table import ForeignKey
 from smartbackup_panel.adapters.databases.programs import Kind, Program
 from smartbackup_panel.core.databases import JOURNAL_TABLE, NEW_PREFIX, OLD_PREFIX, RestoreState, SwapMode
 from smartbackup_panel.core.errors import RestoreFailed
+from smartbackup_panel.core.newer_rows import KeptTable
 
 _CREATE = (
     f"CREATE TABLE IF NOT EXISTS {JOURNAL_TABLE} (token CHAR(12) CHARACTER SET ascii PRIMARY KEY, "
@@ -47,7 +48,7 @@ class Record:
     """A restore: `new` maps live names to scratch tables, `rows` their counts, `keys` their foreign keys.
 
     `refused` are the programs of the dump that belong to somebody else: such live ones stay as they are.
-    `is_part`: only some tables of a dump were loaded, so everything else stays.
+    `is_part`: only some tables of a dump were loaded, so everything else stays. `kept` are rows that come along at the swap.
     """
 
     phase: RestoreState = RestoreState.NONE
@@ -59,6 +60,7 @@ class Record:
     plan: SwapPlan | None = None
     is_part: bool = False
     refused: list[tuple[Kind, str]] = field(default_factory=list)
+    kept: list[KeptTable] = field(default_factory=list)
 
 
 class Journal:
@@ -140,6 +142,7 @@ def _record(phase: str, document: dict[str, Any]) -> Record:
         plan=None if plan is None else _plan(plan),
         is_part=bool(document.get("is_part")),
         refused=[(Kind(kind), str(name)) for kind, name in document.get("refused", ())],
+        kept=[KeptTable(**rule) for rule in document.get("kept", ())],
     )
 
 

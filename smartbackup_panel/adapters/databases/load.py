@@ -15,6 +15,7 @@ from smartbackup_panel.adapters.databases.connection import Session, error_facts
 from smartbackup_panel.adapters.databases.create_table import CreateTable
 from smartbackup_panel.adapters.databases.grammar import Action, CreateSequence, DumpGrammar, Insert, SetSequence
 from smartbackup_panel.adapters.databases.journal import Journal, Record
+from smartbackup_panel.adapters.databases.newer_rows import prepare_kept
 from smartbackup_panel.adapters.databases.programs import Kind, Program, definer_user
 from smartbackup_panel.adapters.databases.rights import server_wide_rights
 from smartbackup_panel.adapters.databases.row_counts import counted
@@ -60,7 +61,10 @@ def load(
     loader = _Loader(session, login, journal, expected, part, scratch)
     try:
         loader.take(counted(chunks, on_progress))
-        return loader.check()
+        report = loader.check()
+        if part.keep and expected is not None:
+            prepare_kept(session, journal, part.keep, expected)
+        return report
     except BaseException:
         _clear(journal)
         raise

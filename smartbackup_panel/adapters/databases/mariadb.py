@@ -7,6 +7,7 @@ import functools
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 
 import pymysql
 
@@ -28,6 +29,7 @@ from smartbackup_panel.adapters.databases.job_account import (
 )
 from smartbackup_panel.adapters.databases.journal import Journal
 from smartbackup_panel.adapters.databases.load import load, refuse_server_wide
+from smartbackup_panel.adapters.databases.newer_rows import find_newer
 from smartbackup_panel.adapters.databases.probe import take_inventory
 from smartbackup_panel.adapters.databases.row_counts import plan_rows
 from smartbackup_panel.adapters.databases.swap import Swap
@@ -47,6 +49,7 @@ from smartbackup_panel.core.databases import (
     is_reserved,
 )
 from smartbackup_panel.core.errors import DatabaseRefused, LoadFailed, RestoreFailed, SmartBackupError
+from smartbackup_panel.core.newer_rows import Newer, Question
 from smartbackup_panel.core.row_rules import KEEP_ALL_ROWS, DumpPolicy
 
 _UPDATED = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND UPDATE_TIME > %s + INTERVAL 1 SECOND"
@@ -95,6 +98,11 @@ class MariaDBServer:
         """Return each table's rows in the dump and now, by name; tables of more than two million rows are estimated."""
         with self._session(login) as session, _as_failure(login):
             return plan_rows(report, take_inventory(session).listing, part, functools.partial(_count, session))
+
+    def newer(self, login: DatabaseLogin, questions: tuple[Question, ...], since: datetime) -> tuple[Newer, ...]:
+        """Return what was written since a moment, where there is any."""
+        with self._session(login) as session, _as_failure(login):
+            return find_newer(session, questions, since)
 
     def load(
         self,

@@ -1,7 +1,8 @@
 """Put loaded tables in place, and take them back: one RENAME TABLE each way, everything around it repeatable.
 
 The order of a swap: foreign keys are made ready, programs whose names are needed are dropped, all tables change places in
-one statement (all or nothing, also for a killed server from MariaDB 10.6 on), programs are made again. Triggers and views
+one statement (all or nothing, also for a killed server from MariaDB 10.6 on), programs are made again. Rows that came since
+and stay are copied before that statement, and those of the last moment after it. Triggers and views
 are missing for the moment between the last two, since their names exist once in a database. Killed anywhere, the same call
 goes on where it stopped, because it looks at what is there.
 """
@@ -24,6 +25,7 @@ from smartbackup_panel.adapters.databases.foreign_keys import (
 )
 from smartbackup_panel.adapters.databases.journal import Journal, Record, SwapPlan
 from smartbackup_panel.adapters.databases.load import CHECKS_OFF
+from smartbackup_panel.adapters.databases.newer_rows import carry
 from smartbackup_panel.adapters.databases.programs import (
     Program,
     create_program,
@@ -60,6 +62,7 @@ class Swap:
             raise RestoreFailed(f"The restore {self._journal.restore_id} has nothing loaded to put in place.")
         if not self._is_renamed(record):
             self._rename_forward(record, record.plan)
+        carry(self._session, record, record.plan.old, {name: name for name in live_tables(self._session)})
         self._after_renaming(record.plan.creates, {old: live for live, old in record.plan.old.items()})
         record.phase = RestoreState.SWAPPED
         self._journal.write(record)
@@ -103,6 +106,8 @@ class Swap:
             self._add_keys(record)
             for program in plan.drops:
                 drop_program(self._session, program.kind, program.name)
+            here = {name: name for name in live}
+            carry(self._session, record, here, here | record.new)
             self._rename(pairs)
         except pymysql.err.MySQLError as error:
             if is_lost(error):

@@ -75,5 +75,6 @@ def plan(job_id: str) -> ResponseReturnValue:
 def confirm(job_id: str) -> ResponseReturnValue:
     """Start the restore of a plan. The plan's own id is the key: one plan is carried out once, however often it is sent."""
     typed_name = request.form.get("typed_name")
-    job = services().requests.restore(actor(), job_id, typed_name.strip() if typed_name else None, f"plan-{job_id}")
+    typed, keep_newer = typed_name.strip() if typed_name else None, request.form.get("keep_newer") == "1"
+    job = services().requests.restore(actor(), job_id, typed, f"plan-{job_id}", keep_newer)
     return redirect(url_for("smartbackup.job", job_id=job.id), 303)

@@ -207,6 +207,21 @@ def test_a_hostile_table_name_becomes_no_markup(app: Flask, services: FakeServic
     assert "onfocus='" not in page
 
 
+def test_what_came_since_may_be_kept_by_a_box_that_is_not_ticked(app: Flask, services: FakeServices) -> None:
+    plan, world = finished_plan(services, exact=False), services.world
+    newer = [{"words": "2 comments", "can_be_kept": True}, {"words": "1 account", "can_be_kept": False}]
+    sentence = "2 comments written since would be lost: “<b>Ben”"
+    result = {**(world.jobs[plan].result or {}), "newer": newer, "lost": [sentence]}
+    world.jobs[plan] = replace(world.jobs[plan], result=result)
+    alice = visitor(app, ALICE)
+    page = alice.get(f"/plans/{plan}").text
+    assert "Keep what came since: 2 comments</strong>" in page
+    assert '<input class="form-check-input" type="checkbox" name="keep_newer" value="1">' in page
+    assert "lost: “&lt;b&gt;Ben”" in page
+    restore = alice.post(f"/plans/{plan}/restore", {"keep_newer": "1"})
+    assert world.jobs[restore.location.rpartition("/")[2]].params["keep_newer"] is True
+
+
 def test_confirming_a_plan_twice_is_one_restore(app: Flask, services: FakeServices) -> None:
     plan = finished_plan(services, exact=False)
     alice = visitor(app, ALICE)
