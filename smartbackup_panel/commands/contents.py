@@ -71,11 +71,11 @@ def diff(session: Session, domain: str, older: str, newer: str) -> None:
     from smartbackup_panel.core.model import COMMAND_LINE
 
     found, contents = _catalog_of(session, domain)
-    ids = [session.services.queries.point_named(COMMAND_LINE, found.id, text).id for text in (older, newer)]
-    compared = contents.compare(COMMAND_LINE, found.id, *ids)
+    one, other = (session.services.queries.point_named(COMMAND_LINE, found.id, text).id for text in (older, newer))
+    compared = contents.compare(COMMAND_LINE, found.id, one, other, limit=None)
     lists = {
-        name: [_name(row.path) for row in rows]
-        for name, rows in (("added", compared.added), ("changed", compared.changed), ("removed", compared.removed))
+        name: [_name(row.path) for row in listed.rows]
+        for name, listed in (("added", compared.added), ("changed", compared.changed), ("removed", compared.removed))
     }
     rows = [(name, path) for name, paths in lists.items() for path in paths]
     session.answer({"domain": domain, **lists}, lambda: show_table(("change", "path"), rows))

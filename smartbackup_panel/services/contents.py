@@ -5,9 +5,10 @@ Pages and the command line ask here. Only the command line and the worker may op
 
 from __future__ import annotations
 
+import heapq
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,13 +21,14 @@ from smartbackup_panel.engine.archive_reader import ArchiveSet
 from smartbackup_panel.services import store
 from smartbackup_panel.services.domains import domain_by_id
 from smartbackup_panel.services.installation import Installation
-from smartbackup_panel.services.pages import Comparison, Difference, Folder, Found, History, Version
+from smartbackup_panel.services.pages import Comparison, Difference, Differences, Folder, Found, History, Version
 from smartbackup_panel.services.paths import checked_path
 
 if TYPE_CHECKING:
     from smartbackup_panel.services.queries import Queries
 
 PAGE_SIZE = 500
+DIFFERENCES = 200
 MOST_HITS = 1_000
 
 log = logging.getLogger(__name__)
@@ -77,22 +79,29 @@ class Contents:
             raise UnknownPath(f"no restore point has {path[:200]!r}")
         return History(domain, path, tuple(version for version in told if version.points))
 
-    def compare(self, actor: Actor, domain_id: str, one_id: str, other_id: str) -> Comparison:
-        """Return what differs between two points, the older one first however they are given."""
+    def compare(
+        self,
+        actor: Actor,
+        domain_id: str,
+        one_id: str,
+        other_id: str,
+        after: Mapping[str, bytes] | None = None,
+        limit: int | None = DIFFERENCES,
+    ) -> Comparison:
+        """Return what differs between two points, the older one first however they are given.
+
+        Of the added, changed and removed paths each the first `limit` (None: all) are told, or those that come `after` one.
+        """
         domain, every = self._domain(actor, domain_id)
         older, newer = sorted((_point(every, one_id), _point(every, other_id)), key=lambda point: point.created_at)
         with self._catalog(domain) as (connection, numbers):
-            pairs = list(catalog.differences(connection, _number(numbers, older), _number(numbers, newer)))
-        found = [Difference(_path(pair), *pair) for pair in pairs]
-        found.sort(key=lambda row: catalog.key_of(row.path))
-        return Comparison(
-            domain,
-            older,
-            newer,
-            added=tuple(row for row in found if row.then is None),
-            changed=tuple(row for row in found if row.then is not None and row.later is not None),
-            removed=tuple(row for row in found if row.later is None),
-        )
+            sides = _number(numbers, older), _number(numbers, newer)
+            found = catalog.differences(connection, *sides)
+            told = {
+                kind: _told(connection, sides, paths, (after or {}).get(kind, b""), limit)
+                for kind, paths in found._asdict().items()
+            }
+        return Comparison(domain, older, newer, **told)
 
     def search(self, actor: Actor, domain_id: str, text: str) -> Found:
         """Return the paths of all points whose name contains `text`, whatever the case of its letters.
@@ -102,7 +111,7 @@ class Contents:
         domain, every = self._domain(actor, domain_id)
         folder, _, name = text.strip().strip("/").rpartition("/")
         word = catalog.fold(name.encode("utf-8", "surrogateescape"))
-        if not word:
+        if not word or "\0" in word:
             return Found(domain, text, (), False)
         with self._catalog(domain) as (connection, numbers):
             rows = catalog.search(connection, word, MOST_HITS + 1)
@@ -167,7 +176,18 @@ def _version(row: catalog.Version, every: list[Point], numbers: dict[str, int]) 
     return Version(row.entry, having, row.last is None)
 
 
-def _path(pair: tuple[Entry | None, Entry | None]) -> bytes:
-    entry = pair[0] or pair[1]
-    assert entry is not None, "a difference has one side at least"
-    return entry.path
+def _told(
+    connection: sqlite3.Connection, sides: tuple[int, int], paths: list[bytes], after: bytes, limit: int | None
+) -> Differences:
+    """Return a page of differing paths with what the two points have there."""
+    wanted = [path for path in paths if catalog.key_of(path) > catalog.key_of(after)] if after else paths
+    count = len(wanted) if limit is None else limit
+    shown = heapq.nsmallest(count, wanted, key=catalog.key_of)
+    rows = tuple(Difference(path, *(_content(connection, number, path) for number in sides)) for path in shown)
+    return Differences(len(paths), rows, shown[-1] if len(wanted) > count else None)
+
+
+def _content(connection: sqlite3.Connection, number: int, path: bytes) -> Entry | None:
+    """Return the file or link that a point has at a path."""
+    found = catalog.find(connection, number, path)
+    return None if found is None or found.type in (EntryType.DIRECTORY, EntryType.SKIPPED) else found

@@ -150,15 +150,24 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Differences:
+    """How many paths differ in one way, a page of them in path order, and the last path of it where more follow."""
+
+    total: int
+    rows: tuple[Difference, ...]
+    after: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two points of a domain and what differs, each list in path order; folders do not count."""
+    """Two points of a domain and what differs; folders do not count."""
 
     domain: Domain
     older: Point
     newer: Point
-    added: tuple[Difference, ...]
-    changed: tuple[Difference, ...]
-    removed: tuple[Difference, ...]
+    added: Differences
+    changed: Differences
+    removed: Differences
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,12 @@ def history_address(domain_id: str, path: bytes) -> str:
     return f"{url_for('smartbackup.history', domain_id=domain_id)}?path={encode(path)}"
 
 
+def differences_address(domain_id: str, older_id: str, newer_id: str, kind: str, after: bytes) -> str:
+    """Return the address of a further page of what was added, changed or removed between two points."""
+    page = url_for("smartbackup.compare", domain_id=domain_id, older=older_id, newer=newer_id)
+    return f"{page}&after_{kind}={encode(after)}"
+
+
 def shown(path: bytes) -> str:
     """Return a path as text; bytes that are no UTF-8 as surrogates, which `visible` spells out."""
     return os.fsdecode(path)

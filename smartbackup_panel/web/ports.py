@@ -6,7 +6,7 @@ error as what is not there (docs/security.md, rules 28 and 29).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from smartbackup_panel.core.database_choice import NO_TABLES, Tables
@@ -76,7 +76,9 @@ class Contents(Protocol):
 
     def history(self, actor: Actor, domain_id: str, path: bytes) -> History: ...
 
-    def compare(self, actor: Actor, domain_id: str, one_id: str, other_id: str) -> Comparison: ...
+    def compare(
+        self, actor: Actor, domain_id: str, one_id: str, other_id: str, after: Mapping[str, bytes] | None = None
+    ) -> Comparison: ...
 
     def search(self, actor: Actor, domain_id: str, text: str) -> Found: ...
 

@@ -86,7 +86,7 @@ class Words:
     def differences(self, compared: Comparison) -> str:
         """Return how much differs between two points, as a sentence."""
         counted = ((compared.changed, "changed"), (compared.removed, "gone"), (compared.added, "new"))
-        told = [f"{filters.count(len(rows), 'file')} {word}" for rows, word in counted if rows]
+        told = [f"{filters.count(listed.total, 'file')} {word}" for listed, word in counted if listed.total]
         return ", ".join(told) + "." if told else "Nothing differs."
 
     def day(self, moment: datetime) -> str:

@@ -12,6 +12,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from smartbackup_panel.adapters.db import catalog, catalog_file
+from smartbackup_panel.bootstrap import open_services
+from smartbackup_panel.core.model import COMMAND_LINE
+from smartbackup_panel.services.catalog import catch_up
+from smartbackup_panel.settings import load_settings
 from tests.support.installation import Installation
 from tests.support.sites import Site, differences, tree_of
 
@@ -126,6 +133,120 @@ def test_a_point_that_cannot_be_read_is_left_out_and_the_others_are_listed(insta
     assert [row["points"] for row in versions] == [[four["point"], three["point"]], [one["point"]]]
     error = installation.smartbackup("diff", SHOP, one["point"], two["point"], exit_code=1)
     assert error["error"]["code"] == "catalog.behind"
+
+
+def test_differences_come_in_pages(installation: Installation) -> None:
+    site = installation.add_site(SHOP, {f"{number:03}.txt": "old\n" for number in range(260)} | {"gone.txt": "gone\n"})
+    one = installation.smartbackup("backup", SHOP)["point"]
+    for number in range(250):
+        site.write(f"{number:03}.txt", "new\n")
+    for number in range(3):
+        site.write(f"added/{number}.txt", "added\n")
+    (site.root / "gone.txt").unlink()
+    two = installation.smartbackup("backup", SHOP)["point"]
+    services = open_services(load_settings(environment=installation.environment))
+    domain = services.queries.domain_named(COMMAND_LINE, SHOP).id
+    first = services.contents.compare(COMMAND_LINE, domain, two, one)
+    assert (first.added.total, first.changed.total, first.removed.total) == (3, 250, 1)
+    assert [row.path for row in first.changed.rows] == [b"%03d.txt" % number for number in range(200)]
+    assert (first.changed.after, first.added.after) == (b"199.txt", None)
+    then, later = first.changed.rows[0].then, first.changed.rows[0].later
+    assert then is not None and later is not None and then.sha256 != later.sha256
+    [gone] = first.removed.rows
+    assert (gone.path, gone.then is None, gone.later) == (b"gone.txt", False, None)
+    following = services.contents.compare(COMMAND_LINE, domain, one, two, {"changed": b"199.txt"})
+    assert [row.path for row in following.changed.rows] == [b"%03d.txt" % number for number in range(200, 250)]
+    assert (following.changed.total, following.changed.after) == (250, None)
+    assert [row.path for row in following.added.rows] == [b"added/0.txt", b"added/1.txt", b"added/2.txt"]
+    services.installation.state.close()
+
+
+@pytest.mark.parametrize("few", [5_000, 1], ids=["by what was touched", "by going through all"])
+def test_what_differs_is_the_same_however_it_is_looked_for(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    """A file that came back as it was differs in nothing; a folder that became a file is new."""
+    monkeypatch.setattr(catalog, "_FEW", few)
+    site = installation.add_site(
+        SHOP, {"same.txt": "1\n", "mode.txt": "2\n", "edited.txt": "3\n", "folder/in.txt": "4\n"}
+    )
+    made = [installation.smartbackup("backup", SHOP)["point"]]
+    before = os.stat(site.root / "same.txt")
+    site.write("same.txt", "other\n")
+    made.append(installation.smartbackup("backup", SHOP)["point"])
+    site.write("same.txt", "1\n")
+    os.utime(site.root / "same.txt", ns=(before.st_atime_ns, before.st_mtime_ns))
+    (site.root / "mode.txt").chmod(0o600)
+    site.write("edited.txt", "5\n")
+    shutil.rmtree(site.root / "folder")
+    site.write("folder", "a file\n")
+    made.append(installation.smartbackup("backup", SHOP)["point"])
+    services = open_services(load_settings(environment=installation.environment))
+    domain = services.queries.domain_named(COMMAND_LINE, SHOP).id
+    told = services.contents.compare(COMMAND_LINE, domain, made[0], made[2])
+    services.installation.state.close()
+    names = [[row.path for row in listed.rows] for listed in (told.added, told.changed, told.removed)]
+    assert names == [[b"folder"], [b"edited.txt", b"mode.txt"], [b"folder/in.txt"]]
+
+
+NAMES = [
+    "Readme.TXT",
+    "straße.php",
+    'a"b*c.txt',
+    "x'y.txt",
+    "100%_sure.txt",
+    "ÄÖÜ.jpg",
+    "ab",
+    "wp-config.php",
+    "config",
+]
+
+
+@pytest.mark.parametrize("has_triples", [True, False])
+def test_names_are_found_with_and_without_an_index_of_triples(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, has_triples: bool
+) -> None:
+    if not has_triples:
+        monkeypatch.setattr(catalog_file, "_TRIPLES", "CREATE VIRTUAL TABLE triple USING none_such(word)")
+    installation.add_site(SHOP, dict.fromkeys(NAMES, "x"))
+    installation.smartbackup("backup", SHOP)
+    services = open_services(load_settings(environment=installation.environment))
+    domain = services.queries.domain_named(COMMAND_LINE, SHOP)
+    catch_up(services.installation, domain, anew=True)
+    with catalog_file.open_for_reading(services.installation.catalog_file(domain.id)) as connection:
+        assert catalog_file.has_triples(connection) is has_triples
+
+    def found(text: str) -> list[str]:
+        return [os.fsdecode(hit.entry.path) for hit in services.contents.search(COMMAND_LINE, domain.id, text).hits]
+
+    assert found("README") == ["Readme.TXT"]
+    assert found("STRASSE") == ["straße.php"]
+    assert found('"B*C') == ['a"b*c.txt']
+    assert found("'y.") == ["x'y.txt"]
+    assert found("%_s") == ["100%_sure.txt"]
+    assert found("äöü") == ["ÄÖÜ.jpg"]
+    assert found("AB") == ["ab"]
+    assert found("config") == ["config", "wp-config.php"]
+    assert found("config.php.") == found("none") == found("a\0b") == []
+    services.installation.state.close()
+
+
+def test_names_that_no_point_has_any_more_are_forgotten(tmp_path: Path) -> None:
+    facts = ("file", 0o644, 0, 0, "", "", 1, 1, bytes(32), b"", "", "", 0)
+    with catalog_file.open_for_writing(str(tmp_path / "catalog.sqlite")) as connection:
+        top = catalog_file.folder_number(connection, b"")
+        for number, name in enumerate((b"first.txt", b"second.txt", b"first.txt", b"third.txt"), 1):
+            assert catalog_file.add_point(connection, f"{number:032x}", f"2026-11-0{number}", []) == number
+            before = catalog_file.open_versions(connection, b"", None)
+            catalog_file.end_versions(connection, before, number - 1)
+            catalog_file.add_versions(connection, [(top, name, name.decode(), facts)], number)
+        catalog_file.forget_points(connection, [f"{number:032x}" for number in (2, 3)])
+        assert connection.execute("SELECT word FROM word ORDER BY word").fetchall() == [("first.txt",), ("third.txt",)]
+        assert [row.entry.path for row in catalog.search(connection, "first", 9)] == [b"first.txt"]
+        assert catalog.search(connection, "second", 9) == []
+        catalog_file.forget_points(connection, [f"{1:032x}"])
+        assert connection.execute("SELECT word FROM word").fetchall() == [("third.txt",)]
+        assert connection.execute("SELECT count(*) FROM triple WHERE triple MATCH 'fir'").fetchone() == (0,)
 
 
 def test_downloads_hold_exactly_what_was_chosen(installation: Installation, tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from smartbackup_panel.core.errors import DownloadGone, UnknownJob, UnknownPath, UnsafePath
 from smartbackup_panel.core.model import Actor, Job, JobKind, JobState
 from smartbackup_panel.core.tree import DiffLine, Entry, EntryType, SkipReason, TextDiff, TextDiffState
-from smartbackup_panel.services.pages import Comparison, Difference, Folder, Found, History, Taken, Version
+from smartbackup_panel.services.pages import Comparison, Difference, Differences, Folder, Found, History, Taken, Version
 
 if TYPE_CHECKING:
     from tests.support.fake_services import World
@@ -78,7 +79,9 @@ class FakeContents:
         is_newest = path != b"readme.html"
         return History(domain, path, (Version(entry, points[:2], is_newest), Version(before, points[2:5], False)))
 
-    def compare(self, actor: Actor, domain_id: str, one_id: str, other_id: str) -> Comparison:
+    def compare(
+        self, actor: Actor, domain_id: str, one_id: str, other_id: str, after: Mapping[str, bytes] | None = None
+    ) -> Comparison:
         domain = self.world.domain(actor, domain_id)
         pair = [self.world.point(actor, domain_id, point_id) for point_id in (one_id, other_id)]
         older, newer = sorted(pair, key=lambda point: point.created_at)
@@ -89,7 +92,10 @@ class FakeContents:
         )
         added = tuple(Difference(path, None, TREE[path]) for path in (STRANGE, NO_TEXT))
         removed = (Difference(b"readme.html", TREE[b"readme.html"], None),)
-        return Comparison(domain, older, newer, added, changed, removed)
+        lists = [Differences(len(rows), rows) for rows in (added, changed, removed)]
+        if not after:
+            lists[1] = replace(lists[1], total=1_200, after=b"wp-config.php")
+        return Comparison(domain, older, newer, *lists)
 
     def search(self, actor: Actor, domain_id: str, text: str) -> Found:
         domain, points = self.world.domain(actor, domain_id), tuple(self.world.points.get(domain_id, []))

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
-from smartbackup_panel.adapters.db.catalog_file import COLUMNS, OPEN, Facts
+from smartbackup_panel.adapters.db.catalog_file import COLUMNS, OPEN, Facts, has_triples
 from smartbackup_panel.core.tree import Entry, EntryType, SkipReason
 
 _AT = "first <= :point AND last >= :point"
 _V = ", ".join(f"v.{name}" for name in COLUMNS.split(", "))
+_WORDS_AT_ONCE = 500
+_MOST_TRIPLES = 24
+_FEW = 5_000
+_TOUCHED = (
+    "(SELECT folder, name FROM version WHERE first > :older AND first <= :newer AND first > 1"
+    f" UNION SELECT folder, name FROM version WHERE last >= :older AND last < :newer AND last < {OPEN}) t"
+    " JOIN version v ON v.folder = t.folder AND v.name = t.name"
+)
 _CONTENT = (EntryType.FILE, EntryType.SYMLINK, EntryType.HARDLINK)
 
 
@@ -67,44 +75,88 @@ def history(connection: sqlite3.Connection, path: bytes) -> list[Version]:
     return [Version(_entry(path, facts), first, None if last == OPEN else last) for first, last, *facts in rows]
 
 
-def differences(connection: sqlite3.Connection, older: int, newer: int) -> Iterator[tuple[Entry | None, Entry | None]]:
-    """Yield what differs between two points as (then, later), in no order; folders and what was left out do not count.
+class Differences(NamedTuple):
+    """The paths that differ between two points, in no order; folders and what was left out do not count."""
 
-    Only paths that changed anywhere between the two are looked at.
+    added: list[bytes]
+    changed: list[bytes]
+    removed: list[bytes]
+
+
+def differences(connection: sqlite3.Connection, older: int, newer: int) -> Differences:
+    """Return which paths differ between two points.
+
+    A path differs when the version that one of them has is not the other's. Where few versions begin between the two, only
+    their paths are looked at; else all versions are gone through once in their order, which is faster.
     """
-    then, later = (", ".join(f"{side}.{name}" for name in COLUMNS.split(", ")) for side in ("o", "n"))
-    join = (
-        "LEFT JOIN version {0} ON {0}.folder = t.folder AND {0}.name = t.name AND {0}.first <= {1} AND {0}.last >= {1}"
+    points = {"older": older, "newer": newer}
+    begun = (
+        "SELECT count(*) FROM (SELECT 1 FROM version WHERE first > :older AND first <= :newer AND first > 1 LIMIT :few)"
     )
+    few = connection.execute(begun, points | {"few": _FEW}).fetchone()[0] < _FEW
     rows = connection.execute(
-        "WITH touched AS (SELECT folder, name FROM version WHERE first > :older AND first <= :newer AND first > 1"
-        f" UNION SELECT folder, name FROM version WHERE last >= :older AND last < :newer AND last < {OPEN})"
-        f" SELECT f.key, t.name, {then}, {later} FROM touched t JOIN folder f ON f.number = t.folder"
-        f" {join.format('o', ':older')} {join.format('n', ':newer')}",
-        {"older": older, "newer": newer},
+        "SELECT v.folder, v.name, count(*), max(v.first <= :older AND v.last >= :older),"
+        " min(v.mtime_ns) = max(v.mtime_ns) AND min(v.sha256) = max(v.sha256)"
+        f" FROM {_TOUCHED if few else 'version v'}"
+        " WHERE (v.first <= :older AND v.last >= :older) != (v.first <= :newer AND v.last >= :newer)"
+        f" AND v.type IN ({', '.join(repr(str(kind)) for kind in _CONTENT)}) GROUP BY v.folder, v.name",
+        points,
     )
-    width = COLUMNS.count(",") + 1
-    for key, name, *facts in rows:
-        path = joined(path_of(key), name)
-        before, after = _content(path, facts[:width]), _content(path, facts[width:])
-        if before != after:
-            yield before, after
+    folders: dict[int, bytes] = {}
+    found = Differences([], [], [])
+    for folder, name, sides, had, may_be_same in rows:
+        if folder not in folders:
+            key = connection.execute("SELECT key FROM folder WHERE number = ?", (folder,)).fetchone()[0]
+            folders[folder] = path_of(key)
+        path = joined(folders[folder], name)
+        if sides == 1:
+            (found.removed if had else found.added).append(path)
+        elif not may_be_same or find(connection, older, path) != find(connection, newer, path):
+            found.changed.append(path)
+    return found
 
 
 def search(connection: sqlite3.Connection, word: str, limit: int) -> list[Version]:
-    """Return the newest version of up to `limit` paths whose folded name contains `word`."""
-    rows = connection.execute(
-        f"SELECT f.key, v.name, v.first, v.last, {_V} FROM ("
-        " SELECT folder, name, max(first) AS first FROM version INDEXED BY version_by_word"
-        " WHERE instr(word, ?) GROUP BY word, folder, name LIMIT ?) AS hit"
-        " JOIN version v ON v.folder = hit.folder AND v.name = hit.name AND v.first = hit.first"
-        " JOIN folder f ON f.number = hit.folder",
-        (word, limit),
-    )
-    return [
-        Version(_entry(joined(path_of(key), name), facts), first, None if last == OPEN else last)
-        for key, name, first, last, *facts in rows
-    ]
+    """Return the newest version of up to `limit` paths whose folded name contains `word`, those of that very name first."""
+    words = _words_with(connection, word, limit)
+    found: list[Version] = []
+    for start in range(0, len(words), _WORDS_AT_ONCE):
+        some = words[start : start + _WORDS_AT_ONCE]
+        rows = connection.execute(
+            f"SELECT f.key, v.name, v.first, v.last, {_V} FROM ("
+            " SELECT folder, name, max(first) AS first FROM version INDEXED BY version_by_word"
+            f" WHERE word IN ({', '.join('?' * len(some))}) GROUP BY word, folder, name LIMIT ?) AS hit"
+            " JOIN version v ON v.folder = hit.folder AND v.name = hit.name AND v.first = hit.first"
+            " JOIN folder f ON f.number = hit.folder",
+            (*some, limit - len(found)),
+        )
+        for key, name, first, last, *facts in rows:
+            entry = _entry(joined(path_of(key), name), facts)
+            found.append(Version(entry, first, None if last == OPEN else last))
+        if len(found) == limit:
+            break
+    return found
+
+
+def _words_with(connection: sqlite3.Connection, text: str, limit: int) -> list[int]:
+    """Return the numbers of up to `limit` words that contain a text, the text itself first.
+
+    Where the file is not indexed by triples, or the text is shorter than one, all words are gone through.
+    """
+    itself = connection.execute("SELECT number FROM word WHERE word = ?", (text,)).fetchall()
+    triples = [text[at : at + 3] for at in range(len(text) - 2)]
+    if triples and has_triples(connection):
+        wanted = " AND ".join('"' + triple.replace('"', '""') + '"' for triple in triples[:_MOST_TRIPLES])
+        rows = connection.execute(
+            "SELECT w.number FROM triple t JOIN word w ON w.number = t.rowid"
+            " WHERE triple MATCH ? AND instr(w.word, ?) AND w.word != ? LIMIT ?",
+            (wanted, text, text, limit),
+        )
+    else:
+        rows = connection.execute(
+            "SELECT number FROM word WHERE instr(word, ?) AND word != ? LIMIT ?", (text, text, limit)
+        )
+    return [number for (number,) in (*itself, *rows)]
 
 
 def split(path: bytes) -> tuple[bytes, bytes]:
@@ -129,12 +181,6 @@ def path_of(key: bytes) -> bytes:
 def fold(name: bytes) -> str:
     """Return a name as it is searched for: without the case of letters; bytes that are no UTF-8 as \\xNN."""
     return name.decode("utf-8", "backslashreplace").casefold()
-
-
-def _content(path: bytes, facts: Sequence[object]) -> Entry | None:
-    if facts[0] is None or facts[0] not in _CONTENT:
-        return None
-    return _entry(path, facts)
 
 
 def _entry(path: bytes, facts: Sequence[object]) -> Entry:

@@ -6,6 +6,7 @@ more room than one. The file holds nothing that the archives do not say: it may 
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,11 +15,13 @@ from typing import cast
 
 from smartbackup_panel.adapters.db.state import sqlite_module
 
-SCHEMA = 1
+SCHEMA = 2
 OPEN = 1 << 62
 """`last` of a version that the newest point still has."""
 
 BUSY_SECONDS = 20.0
+log = logging.getLogger(__name__)
+
 COLUMNS = "type, mode, uid, gid, user, grp, size, mtime_ns, sha256, link, reason, detail, unstable"
 Facts = tuple[str, int, int, int, str, str, int, int, bytes, bytes, str, str, int]
 Row = tuple[int, bytes, str, Facts]
@@ -27,8 +30,9 @@ Row = tuple[int, bytes, str, Facts]
 _TABLES = f"""
 CREATE TABLE point (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, created_at TEXT NOT NULL);
 CREATE TABLE folder (number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE);
+CREATE TABLE word (number INTEGER PRIMARY KEY, word TEXT NOT NULL UNIQUE);
 CREATE TABLE version (
-    folder INTEGER NOT NULL, name BLOB NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, word TEXT NOT NULL,
+    folder INTEGER NOT NULL, name BLOB NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, word INTEGER NOT NULL,
     type TEXT NOT NULL, mode INTEGER NOT NULL, uid INTEGER NOT NULL, gid INTEGER NOT NULL, user TEXT NOT NULL,
     grp TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 BLOB NOT NULL, link BLOB NOT NULL,
     reason TEXT NOT NULL, detail TEXT NOT NULL, unstable INTEGER NOT NULL,
@@ -38,6 +42,18 @@ CREATE INDEX version_by_first ON version (first) WHERE first > 1;
 CREATE INDEX version_by_last ON version (last) WHERE last < {OPEN};
 CREATE TABLE block (first_key BLOB PRIMARY KEY, sha256 BLOB NOT NULL) WITHOUT ROWID;
 PRAGMA user_version = {SCHEMA};
+"""
+_TRIPLES = """
+BEGIN;
+CREATE VIRTUAL TABLE triple USING fts5(
+    word, tokenize = 'trigram case_sensitive 1', content = 'word', content_rowid = 'number', detail = none, columnsize = 0);
+CREATE TRIGGER word_comes AFTER INSERT ON word BEGIN
+    INSERT INTO triple (rowid, word) VALUES (new.number, new.word);
+END;
+CREATE TRIGGER word_goes AFTER DELETE ON word BEGIN
+    INSERT INTO triple (triple, rowid, word) VALUES ('delete', old.number, old.word);
+END;
+COMMIT;
 """
 
 
@@ -67,10 +83,27 @@ def open_for_writing(path: str) -> Iterator[sqlite3.Connection]:
         connection.execute("PRAGMA cache_size=-32768")
         if not connection.execute("PRAGMA user_version").fetchone()[0]:
             connection.executescript(_TABLES)
+            _add_triples(connection)
         _check_version(connection)
         connection.execute("BEGIN IMMEDIATE")
         yield connection
         connection.execute("COMMIT")
+
+
+def _add_triples(connection: sqlite3.Connection) -> None:
+    """Index the names by triples of letters, where this SQLite can (3.34 with FTS5); elsewhere names are gone through."""
+    try:
+        connection.executescript(_TRIPLES)
+    except sqlite_module().OperationalError as error:
+        connection.rollback()
+        log.info("names in the catalog are not indexed by triples: %s", error)
+
+
+def has_triples(connection: sqlite3.Connection) -> bool:
+    """Return whether the names in this file are indexed by triples of letters, and this SQLite can read that."""
+    table = "SELECT 1 FROM sqlite_master WHERE name = 'triple'"
+    module = "SELECT 1 FROM pragma_module_list WHERE name = 'fts5'"
+    return all(connection.execute(query).fetchone() is not None for query in (table, module))
 
 
 def _make(path: str) -> None:
@@ -128,9 +161,13 @@ def add_point(
 def forget_points(connection: sqlite3.Connection, ids: Sequence[str]) -> None:
     """Forget points, and every version that no other point has. The newest one may not be among them."""
     connection.executemany("DELETE FROM point WHERE id = ?", [(point_id,) for point_id in ids])
-    connection.execute(
+    gone = connection.execute(
         f"DELETE FROM version WHERE last < {OPEN}"
-        " AND NOT EXISTS (SELECT 1 FROM point WHERE number BETWEEN version.first AND version.last)"
+        " AND NOT EXISTS (SELECT 1 FROM point WHERE number BETWEEN version.first AND version.last) RETURNING word"
+    ).fetchall()
+    connection.executemany(
+        "DELETE FROM word WHERE number = ? AND NOT EXISTS (SELECT 1 FROM version WHERE version.word = word.number)",
+        set(gone),
     )
 
 
@@ -198,9 +235,13 @@ def end_versions(connection: sqlite3.Connection, paths: Iterable[tuple[int, byte
     )
 
 
-def add_versions(connection: sqlite3.Connection, rows: Iterable[Row], first: int) -> None:
+def add_versions(connection: sqlite3.Connection, rows: Sequence[Row], first: int) -> None:
     """Record versions that begin with point number `first`."""
     connection.executemany(
-        f"INSERT INTO version VALUES (?, ?, ?, {OPEN}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO word (word) VALUES (?) ON CONFLICT DO NOTHING", [(word,) for _, _, word, _ in rows]
+    )
+    connection.executemany(
+        f"INSERT INTO version VALUES (?, ?, ?, {OPEN}, (SELECT number FROM word WHERE word = ?),"
+        " ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [(folder, name, first, word, *facts) for folder, name, word, facts in rows],
     )

@@ -12,7 +12,7 @@ from smartbackup_panel.web import paths
 from smartbackup_panel.web.context import words
 from smartbackup_panel.web.mount import actor, services, show
 
-SHOWN_DIFFERENCES = 200
+KINDS_OF_DIFFERENCE = ("added", "changed", "removed")
 
 
 def browse(domain_id: str, point_id: str) -> Response:
@@ -51,21 +51,25 @@ def history(domain_id: str) -> Response:
 
 
 def compare(domain_id: str) -> Response:
-    """Show what differs between two restore points; without a choice, between the newest two."""
+    """Show what differs between two restore points; without a choice, between the newest two.
+
+    A further page of what was added, changed or removed begins after a path that the address names.
+    """
     page = services().queries.domain_page(actor(), domain_id)
     points = _with_files(page)
     known = {point.id for point in points}
     chosen = [request.args.get(name, "") for name in ("older", "newer")]
     for place, point in enumerate(reversed(points[:2])):
         chosen[place] = chosen[place] if chosen[place] in known else point.id
-    compared = services().contents.compare(actor(), domain_id, *chosen) if len(points) > 1 else None
+    after = {kind: path for kind in KINDS_OF_DIFFERENCE if (path := paths.asked(f"after_{kind}"))}
+    compared = services().contents.compare(actor(), domain_id, chosen[0], chosen[1], after) if len(points) > 1 else None
     return show(
         "smartbackup/compare.html",
         page=page,
         domain=page.domain,
         points=points,
         compared=compared,
-        most=SHOWN_DIFFERENCES,
+        after=after,
         paths=paths,
         sb=_words(page),
     )

@@ -212,12 +212,17 @@ def test_changed_lines_are_shown_as_text(app: Flask, services: FakeServices) -> 
 
 def test_a_comparison_names_what_changed_went_and_came(app: Flask, services: FakeServices) -> None:
     alice = visitor(app, ALICE)
-    page = alice.page if alice.get(f"/domains/{SHOP}/compare").status_code == 200 else ""
-    assert "2 files changed, 1 file gone, 2 files new." in page
+    page = alice.get(f"/domains/{SHOP}/compare").text
+    assert "1,200 files changed, 1 file gone, 2 files new." in page
     assert "only its time, owner or rights" in page
     newest, before = (point.id for point in services.world.points[SHOP][:2])
     assert f'value="{before}" selected' in page.partition("to</span>")[0]
     assert f'value="{newest}" selected' in page.partition("to</span>")[2]
+    following = f"/domains/{SHOP}/compare?older={before}&amp;newer={newest}&amp;after_changed=wp-config.php"
+    assert f'<a href="{following}">Show the next ones</a>' in page
+    page = alice.get(following.replace("&amp;", "&")).text
+    assert "from <bdi>wp-config.php</bdi> on" in page
+    assert "Show the next ones" not in page
 
 
 def test_a_search_finds_what_is_gone_too(app: Flask) -> None:
