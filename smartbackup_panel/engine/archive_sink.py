@@ -356,11 +356,17 @@ def _exists(folder_fd: int, name: str) -> bool:
 
 
 def _copy_bytes(wanted: _Range, fd: int) -> None:
-    """Append a range of another file by copy_file_range(2), or by reading and writing where the kernel cannot."""
+    """Append a range of another file by copy_file_range(2), or by reading and writing where the kernel cannot.
+
+    A filesystem that can (xfs, btrfs) shares whole blocks instead of copying them, where the range lies in both files alike:
+    what precedes the first whole block is copied apart.
+    """
     at, end = wanted.offset, wanted.offset + wanted.size_bytes
+    before_block = -at % os.fstatvfs(fd).f_bsize
     while at < end:
+        length = min(before_block, end - at) if at == wanted.offset and before_block else end - at
         try:
-            copied = os.copy_file_range(wanted.fd, fd, end - at, at)
+            copied = os.copy_file_range(wanted.fd, fd, length, at)
         except OSError as error:
             if error.errno not in _CANNOT_COPY:
                 raise
