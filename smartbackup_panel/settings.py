@@ -155,7 +155,10 @@ class _Table:
         "Comma-separated patterns of tables of which dumps keep the definition alone, for all domains.",
     )
     state_url: object = _setting(
-        "", str, "SQLAlchemy address of the state database; default: SQLite in the state folder."
+        "",
+        str,
+        "SQLAlchemy address of the state database (postgresql+psycopg://user:password@host/name); "
+        "default: SQLite in the state folder.",
     )
     spool_dir: object = _setting(
         "",
