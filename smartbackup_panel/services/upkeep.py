@@ -12,7 +12,7 @@ from smartbackup_panel.adapters.locks import if_free, is_locked, try_lock
 from smartbackup_panel.core.alarms import CLOCK_JUMP
 from smartbackup_panel.core.errors import WorkerUnavailable
 from smartbackup_panel.core.model import PANEL, Job, JobState
-from smartbackup_panel.services import alarms, choices, cron_mode, downloads, nightly, purge, scheduling
+from smartbackup_panel.services import alarms, choices, cron_mode, downloads, nightly, purge, retries, scheduling
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import fail_orphans
 from smartbackup_panel.services.restore_journal import expire_undos, recover
@@ -59,8 +59,9 @@ def say_alive(installation: Installation) -> None:
 
 
 def every_minute(installation: Installation) -> None:
-    """What is looked at once a minute: the weekly review, cron's files, choices to keep in the store, what needs a person."""
+    """What is looked at once a minute: the weekly review, backups that failed, cron's files, choices to keep in the store, what needs a person."""
     scheduling.review(installation)
+    retries.retry_failed(installation)
     cron_mode.sync(installation)
     choices.write_changed(installation)
     alarms.look(installation)

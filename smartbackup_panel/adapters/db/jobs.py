@@ -172,6 +172,21 @@ def latest_jobs(tx: Connection, domain_ids: list[str]) -> dict[str, Job]:
     return newest
 
 
+def list_failing_backups(tx: Connection, since: datetime) -> dict[str, list[Job]]:
+    """Return by domain the backups that failed in a row up to now, newest first; none where one waits, runs or ended well."""
+    is_backup = (jobs.c.kind == JobKind.BACKUP, jobs.c.created_at >= since)
+    failing = select(jobs.c.domain_id).where(*is_backup, jobs.c.state == JobState.FAILED)
+    query = select(jobs).where(*is_backup, jobs.c.domain_id.in_(failing)).order_by(jobs.c.created_at.desc())
+    streaks: dict[str, list[Job]] = {}
+    ended: set[str] = set()
+    for row in tx.execute(query):
+        if row.state != JobState.FAILED:
+            ended.add(row.domain_id)
+        elif row.domain_id not in ended:
+            streaks.setdefault(row.domain_id, []).append(job_of_row(row))
+    return streaks
+
+
 def typical_seconds(tx: Connection, domain_id: str, kind: JobKind, limit: int = 5) -> float | None:
     """Return the mean duration of the last finished jobs of a kind, or None where there are none."""
     query = (
