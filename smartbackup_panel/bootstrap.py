@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from smartbackup_panel.adapters import state_folder
@@ -21,7 +21,7 @@ from smartbackup_panel.adapters.pressure import KernelPressure
 from smartbackup_panel.adapters.process import Account
 from smartbackup_panel.adapters.web_server import WebServer
 from smartbackup_panel.core.database_hosts import parse_database_hosts
-from smartbackup_panel.core.databases import DatabaseServer
+from smartbackup_panel.core.databases import DatabaseServer, DumpRun
 from smartbackup_panel.core.errors import StateUnavailable
 from smartbackup_panel.core.model import JobKind
 from smartbackup_panel.core.ports import JobEngine, PanelAdapter
@@ -33,6 +33,7 @@ from smartbackup_panel.services.analysis import analyse
 from smartbackup_panel.services.backup import back_up
 from smartbackup_panel.services.contents import Contents
 from smartbackup_panel.services.downloads import Downloads, make_download
+from smartbackup_panel.services.importing import import_archives
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import Runner, this_process
 from smartbackup_panel.services.left_out import RowsLeftOut
@@ -59,6 +60,7 @@ USE_CASES = {
     JobKind.RETENTION: remove_old_points,
     JobKind.SCRUB: scrub,
     JobKind.EXPORT: make_download,
+    JobKind.IMPORT: import_archives,
 }
 
 
@@ -103,6 +105,7 @@ def open_services(settings: Settings) -> Services:
         database_servers={"mysql": _mariadb(settings), "pgsql": _postgres(settings)},
         read_signing_key=functools.cache(lambda: _secret(settings, "signing-key")),
         surroundings=_surroundings(settings),
+        read_foreign_dump=_read_foreign_dump,
     )
     return Services(
         installation,
@@ -158,6 +161,12 @@ def _postgres(settings: Settings) -> Callable[[Tenant], DatabaseServer]:
         return PostgresServer(allowed, Account(tenant.uid, tenant.gid, tenant.groups))
 
     return connect
+
+
+def _read_foreign_dump(name: str, chunks: Iterable[bytes]) -> DumpRun:
+    from smartbackup_panel.adapters.databases.foreign_dump import ForeignDump
+
+    return ForeignDump(name, chunks)
 
 
 def become_web_account(settings: Settings) -> str:

@@ -143,5 +143,6 @@ def _row(point: Point) -> dict[str, Any]:
         "damage": point.damage or None,
         "pinned": point.pinned,
         "parent": point.parent_id,
+        "imported": point.imported["source"] if point.imported else None,
         "warnings": list(point.warnings),
     }

@@ -133,6 +133,7 @@ class DumpFile:
     """One database of a point: its dump's file name and sizes in bytes. `report` are the fields of a DumpReport.
 
     `is_earlier`: nothing had changed, so the file is that of an earlier point, which counts its bytes.
+    `is_foreign`: another program made it and left out what it pleased; a restore keeps tables that it does not hold.
     """
 
     database: str
@@ -143,6 +144,7 @@ class DumpFile:
     sha256: str
     report: dict[str, object] = field(default_factory=dict)
     is_earlier: bool = False
+    is_foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,8 @@ class Point:
     `unchanged`: nothing differs from the point it builds on. `synthetic`: a full point that took over content from earlier
     ones. `read_whole`: every file was read and hashed for it, also what looked unchanged.
     `damage` says in a sentence what is wrong with a damaged point, `verified_at` when all of its bytes were last read,
-    `left_out` which patterns held and what they left out (fields of services.exclusions.left_out_fields).
+    `left_out` which patterns held and what they left out (fields of services.exclusions.left_out_fields), `imported` which
+    archives of another program it was made of (fields of services.importing).
     """
 
     id: str
@@ -185,6 +188,7 @@ class Point:
     damage: str = ""
     damaged_at: datetime | None = None
     left_out: dict[str, object] | None = None
+    imported: dict[str, object] | None = None
 
     @property
     def is_restorable(self) -> bool:
@@ -201,6 +205,7 @@ class JobKind(StrEnum):
     RESTORE = "restore"
     UNDO = "undo"
     EXPORT = "export"
+    IMPORT = "import"
     RECONCILE = "reconcile"
     RETENTION = "retention"
     SCRUB = "scrub"
@@ -228,6 +233,7 @@ PRIORITY = {
     JobKind.PLAN: 2,
     JobKind.EXPORT: 2,
     JobKind.RECONCILE: 3,
+    JobKind.IMPORT: 4,
     JobKind.BACKUP: 5,
     JobKind.ANALYSE: 6,
     JobKind.VERIFY: 7,

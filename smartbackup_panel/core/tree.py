@@ -257,6 +257,32 @@ class VerifySummary:
 
 
 @dataclass(frozen=True, slots=True)
+class TarSurvey:
+    """What a plain tar of somebody holds of a domain: files (links included) and their bytes.
+
+    `strip` is the archive's folder that is the domain's, `elsewhere_count` what lies outside of it. Of a list of changed
+    files `listed_count` were looked for and `absent` are not in the archive.
+    """
+
+    file_count: int
+    size_bytes: int
+    newest_mtime_ns: int
+    strip: bytes
+    elsewhere_count: int
+    listed_count: int
+    absent: NameList
+
+
+@dataclass(frozen=True, slots=True)
+class UnpackSummary:
+    """What was unpacked from a plain tar; `warnings` are sentences."""
+
+    file_count: int
+    size_bytes: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One path of a point. `sha256` is None where there is no content; `link` is a symlink's text or, of a hard link,
     the path it shares its content with.

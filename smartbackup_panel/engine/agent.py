@@ -32,8 +32,10 @@ from smartbackup_panel.core.tree import (
     StageSummary,
     Staging,
     SwapState,
+    TarSurvey,
     Tenant,
     TextDiff,
+    UnpackSummary,
     VerifySummary,
     WriteOptions,
 )
@@ -362,6 +364,55 @@ class Agent:
             if is_empty and os.fstat(target_fd).st_uid == os.geteuid():
                 self._give_to_tenant(parent_fd, name)
             return target_fd
+
+    def use_folder(self, folder_fd: int) -> None:
+        """Take an open folder of the tenant's for the domain's from now on; the tenant needs no way to it."""
+        self._ask(messages.UseFolder(), type(None), [folder_fd])
+
+    def survey_tar(
+        self,
+        archive_fd: int,
+        name: str,
+        names: Sequence[bytes],
+        strip: bytes | None = None,
+        list_fd: int | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> TarSurvey:
+        """Look through a plain tar of somebody, every byte of it. Raises ArchiveDamaged, ArchiveRefused.
+
+        `names` are what the domain's folder may be called in it; `strip` says which folder it is. `list_fd` is a list of
+        changed files that should be in it.
+        """
+        os.lseek(archive_fd, 0, os.SEEK_SET)
+        fds = [archive_fd, *([] if list_fd is None else [list_fd])]
+        request = messages.SurveyTar(name, os.fsencode(self._root), list(names), strip)
+        return self._ask(request, TarSurvey, fds, on_progress=on_progress)
+
+    def unpack_tar(
+        self,
+        archive_fd: int,
+        name: str,
+        strip: bytes,
+        on_progress: OnProgress | None = None,
+        *,
+        may_replace: bool = False,
+    ) -> UnpackSummary:
+        """Unpack a plain tar into the folder of `use_folder`: an empty one, or (`may_replace`) over what is there.
+
+        The caller empties the folder after an error. Raises ArchiveDamaged, ArchiveRefused, NoSpace.
+        """
+        request = messages.UnpackTar(name, strip, may_replace)
+        return self._ask(request, UnpackSummary, [archive_fd], on_progress=on_progress)
+
+    def fill(self, point: ArchiveSet, folder_fd: int, on_progress: OnProgress | None = None) -> StageSummary:
+        """Restore a whole point into an open empty folder of the tenant's."""
+        names, fds = _parts(point)
+        request = messages.Stage(names, RestoreOptions(), None)
+        return self._ask(request, StageSummary, [*fds, folder_fd], on_progress=on_progress)
+
+    def empty(self, folder_fd: int) -> None:
+        """Remove everything in an open folder of the tenant's. Raises RestoreFailed."""
+        self._ask(messages.RemoveTree(None), type(None), [folder_fd])
 
     def swap(self, staging: Staging) -> None:
         """Put the staged tree into place by one rename; doing it again changes nothing. The old tree is the undo."""

@@ -20,6 +20,7 @@ from smartbackup_panel.core.tree import (
     ScanSummary,
     StageSummary,
     Staging,
+    UnpackSummary,
     VerifySummary,
     WriteOptions,
 )
@@ -31,11 +32,14 @@ from smartbackup_panel.engine.changes import YOUNG_NS, compare
 from smartbackup_panel.engine.channel import Channel
 from smartbackup_panel.engine.exclusions import compile_exclusions
 from smartbackup_panel.engine.export import export
-from smartbackup_panel.engine.fsafe import closing, empty_folder, open_folder, remove_tree
+from smartbackup_panel.engine.fsafe import closing, empty_folder, open_beneath, open_folder, remove_tree
 from smartbackup_panel.engine.giver import Giver
 from smartbackup_panel.engine.left_out import LeftOut
 from smartbackup_panel.engine.new_names import Stored
 from smartbackup_panel.engine.ownership import Ownership
+from smartbackup_panel.engine.plain_extract import PlainExtract
+from smartbackup_panel.engine.plain_survey import survey
+from smartbackup_panel.engine.plain_tar import PlainTar
 from smartbackup_panel.engine.restore_choice import choose
 from smartbackup_panel.engine.restore_plan import plan_restore
 from smartbackup_panel.engine.restore_writer import Finisher, RestoreWriter
@@ -45,6 +49,8 @@ from smartbackup_panel.engine.spool import Seen, Spool
 from smartbackup_panel.engine.text_diff import MAX_DIFF_BYTES, diff_text
 from smartbackup_panel.engine.tree_reader import TreeReader
 from smartbackup_panel.engine.verify import verify_point
+
+_PROGRESS_SECONDS = 0.25
 
 
 class AgentRequests:
@@ -59,6 +65,7 @@ class AgentRequests:
         self._spool = Spool(spool_fd)
         self._channel = channel
         self._scanned: _Scanned | None = None
+        self._folder_fd: int | None = None
 
     def answer(self, request: messages.Request, fds: list[int]) -> object:
         """Carry out one request and return its result. The descriptors stay the caller's."""
@@ -98,10 +105,21 @@ class AgentRequests:
             case messages.RemoveTree():
                 self._remove(request.staging, fds)
                 return None
+            case messages.UseFolder():
+                self._folder_fd = os.dup(fds[0])
+                return None
+            case messages.SurveyTar():
+                list_fd = fds[1] if len(fds) > 1 else None
+                told = self._told_now_and_then("survey")
+                return survey(fds[0], request.name, request.root, request.names, request.strip, list_fd, told)
+            case messages.UnpackTar():
+                return self._unpack(request, fds[0])
             case _:
                 raise ScanFailed(f"an agent cannot answer {type(request).__name__}")
 
     def _open_root(self) -> int:
+        if self._folder_fd is not None:
+            return open_beneath(self._folder_fd, b".", os.O_RDONLY | os.O_DIRECTORY)
         try:
             return open_folder(self._root)
         except PermissionError as error:
@@ -121,6 +139,19 @@ class AgentRequests:
 
     def _told(self, step: str) -> Callable[[int, int], None]:
         return partial(self._advanced, step)
+
+    def _told_now_and_then(self, step: str) -> Callable[[int, int], None]:
+        """Return what may be called once a path: it says so four times a second."""
+        last = time.monotonic()
+
+        def tell(files: int, size_bytes: int) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if now - last >= _PROGRESS_SECONDS:
+                last = now
+                self._advanced(step, files, size_bytes)
+
+        return tell
 
     def _advanced(self, step: str, files: int, size_bytes: int) -> None:
         self._channel.send(messages.Advanced(Progress(step, files, size_bytes)))
@@ -238,6 +269,18 @@ class AgentRequests:
         finally:
             if live_fd is not None:
                 os.close(live_fd)
+
+    def _unpack(self, request: messages.UnpackTar, archive_fd: int) -> UnpackSummary:
+        """Write a plain tar into the folder that is the domain's now."""
+        os.lseek(archive_fd, 0, os.SEEK_SET)
+        tar = PlainTar(archive_fd, request.name, below=request.strip, may_be_absolute=True)
+        ownership = Ownership.of_this_process(self._allowed_uids, self._web_gids)
+        with closing(self._open_root()) as root_fd:
+            extract = PlainExtract(
+                root_fd, ownership, self._told_now_and_then("unpack"), may_replace=request.may_replace
+            )
+            files, size_bytes, warnings = extract.write(tar)
+        return UnpackSummary(files, size_bytes, tuple(warnings))
 
     def _refuse_impossible(self, point: ArchiveSet, options: RestoreOptions, target_fd: int) -> None:
         plan = plan_restore(point.index(), self._spool, options, target_fd)

@@ -132,6 +132,27 @@ class RemoveTree(msgspec.Struct, tag=True, frozen=True):
     staging: Staging | None
 
 
+class UseFolder(msgspec.Struct, tag=True, frozen=True):
+    """From now on the domain's folder is the one whose descriptor comes along, which no path may lead to."""
+
+
+class SurveyTar(msgspec.Struct, tag=True, frozen=True):
+    """Look through a plain tar; descriptors: the archive, then its list of changed files if there is one."""
+
+    name: str
+    root: bytes
+    names: list[bytes]
+    strip: bytes | None
+
+
+class UnpackTar(msgspec.Struct, tag=True, frozen=True):
+    """Unpack a plain tar into the folder, which is empty unless `may_replace`; descriptor: the archive."""
+
+    name: str
+    strip: bytes
+    may_replace: bool
+
+
 class Stop(msgspec.Struct, tag=True, frozen=True):
     """End."""
 
@@ -152,6 +173,9 @@ Request = (
     | Exchange
     | SwapState
     | RemoveTree
+    | UseFolder
+    | SurveyTar
+    | UnpackTar
     | Stop
 )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveRefused
 from smartbackup_panel.core.tree import EntryType
@@ -67,8 +67,14 @@ class PlainTar:
     may hold or what passes a limit. What was yielded before that is as sound as it can be known; keep none of it.
     """
 
-    def __init__(self, fd: int, name: str, limits: TarLimits | None = None) -> None:
-        """Read from `fd` (it stays the caller's), whose file is called `name` in errors."""
+    def __init__(
+        self, fd: int, name: str, limits: TarLimits | None = None, *, below: bytes = b"", may_be_absolute: bool = False
+    ) -> None:
+        """Read from `fd` (it stays the caller's), whose file is called `name` in errors.
+
+        Paths are given relative to the archive's folder `below`; what lies elsewhere is passed over and counted, the folders
+        that lead there are not. With `may_be_absolute` slashes at the beginning of names are dropped, as GNU tar does.
+        """
         self._limits = limits or TarLimits()
         self._stream = GzipStream(fd, name, self._limits.plain_bytes, self._limits.ratio)
         self._name = name
@@ -78,6 +84,10 @@ class PlainTar:
         self._left_bytes = 0
         self._padding_bytes = 0
         self._ends_at = time.monotonic() + self._limits.seconds
+        self._below = below
+        self._may_be_absolute = may_be_absolute
+        self.absolute_count = 0
+        self.passed_over_count = 0
 
     def __iter__(self) -> Iterator[TarEntry]:
         """Yield the members in their order; content that was not asked for is passed over."""
@@ -88,7 +98,25 @@ class PlainTar:
             if entry is None:
                 self._expect_end()
                 return
-            yield entry
+            placed = self._placed(entry)
+            if placed is not None:
+                yield placed
+
+    def _placed(self, entry: TarEntry) -> TarEntry | None:
+        """Return a member with its path relative to the chosen folder, None for one that lies elsewhere."""
+        if not self._below:
+            return entry
+        path = _relative(entry.path, self._below)
+        if path is None:
+            leads_there = entry.type is EntryType.DIRECTORY and _relative(self._below, entry.path) is not None
+            self.passed_over_count += not leads_there
+            return None
+        link = _relative(entry.link, self._below) if entry.type is EntryType.HARDLINK else entry.link
+        if link is None:
+            raise ArchiveRefused(f"{path[:200]!r} is a hard link to a file outside the domain's folder")
+        if path == b"" and entry.type is not EntryType.DIRECTORY:
+            raise ArchiveRefused(f"{entry.path[:200]!r} should be the domain's folder and is a {entry.type}")
+        return replace(entry, path=path, link=link)
 
     def content(self) -> Iterator[bytes]:
         """Yield the bytes of the member that was yielded last, once."""
@@ -140,7 +168,8 @@ class PlainTar:
         if kind not in _KINDS:
             raise ArchiveRefused(f"{self._name} holds {_REFUSED_KINDS.get(kind, f'a member of type {kind!r}')}")
         type_ = _KINDS[kind]
-        path = _checked_path(header.name, type_)
+        path = _checked_path(self._rootless(header.name), type_)
+        self.absolute_count += header.name.startswith(b"/")
         if type_ is not EntryType.FILE and header.size:
             raise ArchiveRefused(f"{path[:200]!r} has content, which only a file has")
         link = self._checked_link(header.link, path, type_)
@@ -166,10 +195,13 @@ class PlainTar:
             return link
         if type_ is not EntryType.HARDLINK:
             return b""
-        target = _checked_path(link, EntryType.FILE)
+        target = _checked_path(self._rootless(link), EntryType.FILE)
         if self._seen.get(target) not in (EntryType.FILE, EntryType.HARDLINK):
             raise ArchiveRefused(f"{path[:200]!r} is a hard link to {link[:200]!r}, which is no earlier file")
         return target
+
+    def _rootless(self, name: bytes) -> bytes:
+        return name.lstrip(b"/") if self._may_be_absolute else name
 
     def _remember(self, path: bytes, type_: EntryType) -> None:
         """Note the path and the folders above it; refuse it where something else is there already."""
@@ -210,6 +242,15 @@ def open_plain_tar(folder_fd: int, name: str) -> int:
         return os.open(name, flags, dir_fd=folder_fd)
     except OSError as error:
         raise ArchiveDamaged(f"{name} cannot be opened: {error.strerror}") from error
+
+
+def _relative(path: bytes, folder: bytes) -> bytes | None:
+    """Return a path relative to a folder that it is or lies in, else None."""
+    if folder == b"":
+        return path
+    if path == folder:
+        return b""
+    return path[len(folder) + 1 :] if path.startswith(folder + b"/") else None
 
 
 def _checked_path(name: bytes, type_: EntryType) -> bytes:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from smartbackup_panel.adapters.db import jobs, points, schedules
+from smartbackup_panel.adapters.db import jobs, points
 from smartbackup_panel.core.damage import broken_points
 from smartbackup_panel.core.errors import DatabaseRefused, SmartBackupError
 from smartbackup_panel.core.model import (
@@ -22,12 +22,13 @@ from smartbackup_panel.core.tree import ArchiveSummary, NameList, ScanOptions, S
 from smartbackup_panel.engine.agent import Agent
 from smartbackup_panel.engine.archive_reader import ArchiveSet
 from smartbackup_panel.engine.archive_sink import ArchiveSink
-from smartbackup_panel.services import sidecars, store
+from smartbackup_panel.services import store
 from smartbackup_panel.services.analysis import conclude, on_step
 from smartbackup_panel.services.chain_check import is_chain_sound
 from smartbackup_panel.services.dumping import Dumps, dump_databases
 from smartbackup_panel.services.exclusions import Site, find_critical, left_out_fields, scan_options
 from smartbackup_panel.services.jobs import JobContext, Outcome
+from smartbackup_panel.services.publishing import publish, renew_lists
 from smartbackup_panel.services.tenants import start_agent
 from smartbackup_panel.services.verification import DAMAGE, find_cut_chains, record_findings
 
@@ -95,7 +96,7 @@ def back_up(context: JobContext, domain: Domain) -> Outcome:
         except BaseException:
             work.discard()
             raise
-    _write_lists(context, domain)
+    renew_lists(context, domain)
     return outcome
 
 
@@ -113,21 +114,8 @@ def _recorded_before(context: JobContext, domain: Domain) -> Outcome:
     context.say("the restore point had been recorded before the interruption")
     with context.installation.state.read() as tx:
         point = points.find_point(tx, domain.id, context.job.id)
-    _write_lists(context, domain)
+    renew_lists(context, domain)
     return Outcome(dict(context.job.result), is_partial=point is not None and point.state is PointState.PARTIAL)
-
-
-def _write_lists(context: JobContext, domain: Domain) -> None:
-    """Renew the lists of all points. The point is recorded: where they cannot be written, the next one renews them."""
-    with context.installation.state.read() as tx:
-        every = points.list_points(tx, domain.id)
-        schedule = schedules.find_schedule(tx, domain.id)
-    if not every:
-        return
-    try:
-        sidecars.write_lists(context.installation, domain, every, schedule)
-    except OSError as error:
-        context.say(f"the lists beside the archives could not be renewed: {error.strerror}", "warning")
 
 
 def _write_files(work: Work, agent: Agent) -> None:
@@ -267,22 +255,19 @@ def _publish(work: Work, started: float) -> Outcome:
     installation, domain = work.context.installation, work.domain
     parent = work.chosen.parent if work.chosen else None
     point = _point(work, parent, time.monotonic() - started)
-    names = store.point_names(point.archive, [sink.name for sink in work.dumps.sinks])
     work.context.point_of_no_return("publishing")
-    store.note_names(installation, domain, names)
-    if names:
-        changes = work.summary.changes if work.summary else None
-        changed = (*changes.added.names, *changes.changed.names) if changes else ()
-        sidecars.write_changed_list(installation, domain, point, parent, changed)
-        content = sidecars.meta_content(installation, domain, point, parent, len(work.options.exclude))
-        store.write_meta(work.folder_fd, names[-1], content)
-    for sink in [*work.dumps.sinks, *([work.sink] if work.sink else [])]:
-        sink.publish()
-    outcome = _outcome(work, point)
-    with installation.state.write() as tx:
-        points.insert_point(tx, point)
-        store.forget_names(tx, domain)
-        jobs.set_result(tx, work.context.job.id, outcome.result)
+    changes, outcome = work.summary.changes if work.summary else None, _outcome(work, point)
+    publish(
+        installation,
+        domain,
+        work.folder_fd,
+        point,
+        parent,
+        [*work.dumps.sinks, *([work.sink] if work.sink else [])],
+        changed=(*changes.added.names, *changes.changed.names) if changes else (),
+        excluded_patterns=len(work.options.exclude),
+        record_with=lambda tx: jobs.set_result(tx, work.context.job.id, outcome.result),
+    )
     return outcome
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from smartbackup_panel.adapters.db.state import State
-from smartbackup_panel.core.databases import DatabaseServer
+from smartbackup_panel.core.databases import DatabaseServer, DumpRun
 from smartbackup_panel.core.model import Domain
 from smartbackup_panel.core.ports import Clock, PanelAdapter
 from smartbackup_panel.core.surroundings import Surroundings
@@ -20,6 +20,7 @@ class Installation:
     """`database_servers` gives by kind what speaks to a tenant's databases, as the tenant.
 
     `read_signing_key` is called by the worker and the command line alone: pages never see the key (SECURITY rule 27).
+    `read_foreign_dump` gives a dump of mysqldump, called by a name in errors, as a dump of ours. Raises LoadFailed.
     """
 
     settings: Settings
@@ -29,6 +30,7 @@ class Installation:
     database_servers: Mapping[str, Callable[[Tenant], DatabaseServer]]
     read_signing_key: Callable[[], bytes]
     surroundings: Surroundings
+    read_foreign_dump: Callable[[str, Iterable[bytes]], DumpRun]
 
     @property
     def signing_key(self) -> bytes:

@@ -214,6 +214,21 @@ class Requests:
         key = _key("export", domain_id, repr((actor.login, sorted(params.items()))))
         return self._submit(actor, JobKind.EXPORT, domain_id, params, key)
 
+    def import_archives(
+        self, actor: Actor, domain_id: str, places: Sequence[str], *, strip: str | None = None, dry_run: bool = False
+    ) -> Job:
+        """Return the job that makes points of archives of other programs: of files, or of what lies in folders.
+
+        `strip` is the archives' folder that is the domain's ("": their own); without it their content decides.
+        """
+        if not actor.is_admin:
+            raise NotAllowed("only an administrator imports archives")
+        if any(not place.startswith("/") or "\0" in place for place in places):
+            raise WrongUsage("a folder or file to import needs its whole path")
+        folder = None if strip is None else os.fsdecode(checked_path(os.fsencode(strip.strip("/"))))
+        params: dict[str, object] = {"places": list(places), "strip": folder, "dry_run": dry_run}
+        return self._submit(actor, JobKind.IMPORT, domain_id, params, _key("import", domain_id, repr(params)))
+
     def undo(self, actor: Actor, domain_id: str, restore_job_id: str | None, key: str) -> Job:
         """Return the job that takes a restore back; without an id the domain's last one."""
         with self.installation.state.read() as tx:

@@ -72,7 +72,7 @@ class Work:
             "databases": [
                 [dump.kind, self.target(dump).name, self.logins[dump.database].name] for dump in self.dumps()
             ],
-            "exact": self.choice.swap_mode is SwapMode.EXACT,
+            "exact": all(self.choice.swap_mode(dump) is SwapMode.EXACT for dump in self.dumps()),
             "removed_files": self.removed_files,
             "restored_files": self.staged.restored_files if self.staged else 0,
         }
@@ -227,7 +227,7 @@ def _swap(work: Work) -> None:
         work.agent.swap(work.staging)
     for dump in work.dumps():
         server = database_server(work.context.installation, work.domain, dump.kind)
-        report = server.swap(work.target(dump), work.id, work.choice.swap_mode)
+        report = server.swap(work.target(dump), work.id, work.choice.swap_mode(dump))
         work.warnings += report.warnings
 
 

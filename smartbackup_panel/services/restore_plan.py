@@ -61,10 +61,12 @@ class Choice:
         mode = RestoreMode.EXACT if self.exact else RestoreMode.MERGE
         return RestoreOptions(mode, self.paths, scan_options(installation, domain))
 
-    @property
-    def swap_mode(self) -> SwapMode:
-        """What stands in another database stays; the site's own becomes what it was where that was asked for."""
-        return SwapMode.EXACT if self.exact and self.of_databases.into is None else SwapMode.MERGE
+    def swap_mode(self, dump: DumpFile) -> SwapMode:
+        """What stands in another database stays, as do tables that another program left out of its dump; the site's own
+        database becomes what it was where that was asked for.
+        """
+        is_exact = self.exact and self.of_databases.into is None and not dump.is_foreign
+        return SwapMode.EXACT if is_exact else SwapMode.MERGE
 
     def dumps(self, point: Point) -> tuple[DumpFile, ...]:
         """Return the dumps that are restored."""
@@ -204,7 +206,7 @@ def _database_fields(
             (kept if stays else lost).append(sentence(row, stays))
             newer.append(fields(row))
         lost += _lost(row for row in planned if row.name not in asked)
-        if choice.swap_mode is SwapMode.EXACT and part.tables is None:
+        if choice.swap_mode(dump) is SwapMode.EXACT and part.tables is None:
             added = [row for row in planned if row.rows_then is None]
             lost += [f"The table {row.name} ({row.rows_now} rows) was not there then; it goes." for row in added]
     return {"tables": tables, "lost": lost, "stays": kept, "newer": newer, "warnings": warnings}

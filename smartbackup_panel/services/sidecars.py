@@ -96,8 +96,9 @@ def write_changed_list(
     if point.kind is not PointKind.FULL and parent is not None:
         listed = b"".join(path + b"\n" for path in changed)
         replace(_changed_list_path(installation, domain, point), listed)
-        reference = {"base_backup": parent.archive, "base_point": parent.id}
-        _replace_json(_incremental_path(installation, domain, "base_backup_ref.json"), reference)
+        if point.imported is None:
+            reference = {"base_backup": parent.archive, "base_point": parent.id}
+            _replace_json(_incremental_path(installation, domain, "base_backup_ref.json"), reference)
 
 
 def write_lists(installation: Installation, domain: Domain, every: Sequence[Point], schedule: Schedule | None) -> None:

@@ -12,7 +12,17 @@ from smartbackup_panel.adapters.locks import if_free, is_locked, try_lock
 from smartbackup_panel.core.alarms import CLOCK_JUMP
 from smartbackup_panel.core.errors import WorkerUnavailable
 from smartbackup_panel.core.model import PANEL, Job, JobState
-from smartbackup_panel.services import alarms, choices, cron_mode, downloads, nightly, purge, retries, scheduling
+from smartbackup_panel.services import (
+    alarms,
+    choices,
+    cron_mode,
+    downloads,
+    nightly,
+    purge,
+    retries,
+    scheduling,
+    scratch,
+)
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import fail_orphans
 from smartbackup_panel.services.restore_journal import expire_undos, recover
@@ -49,6 +59,7 @@ def clean_up(installation: Installation) -> list[str]:
         with if_free(installation.domain_lock(domain.id)) as is_held:
             if is_held:
                 remove_leftovers(installation, domain)
+                scratch.clear(installation, domain)
     return dead
 
 

@@ -171,4 +171,5 @@ def _point(row: Row[tuple[object, ...]]) -> Point:
         damage=row.damage or "",
         damaged_at=row.damaged_at,
         left_out=row.left_out,
+        imported=row.imported,
     )

@@ -112,6 +112,7 @@ points = Table(
     Column("damage", Text),
     Column("damaged_at", UtcTime),
     Column("left_out", JSON),
+    Column("imported", JSON(none_as_null=True)),
     Index("ix_points_domain", "domain_id", "created_at"),
     Index("ix_points_created", "created_at"),
     Index("ix_points_damaged", "domain_id", "damaged_at"),
