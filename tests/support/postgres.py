@@ -58,6 +58,20 @@ class Postgres:
         self.admin(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
         self.admin(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
 
+    def crash(self) -> None:
+        """Kill the server (SIGKILL); its children follow by themselves, as soon as they see it."""
+        self.process.kill()
+        self.process.wait()
+
+    def start_again(self) -> None:
+        """Start the server on the same data, socket and port after a crash; it answers when this returns."""
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            self.process = _spawn(self.folder, self.port)
+            if _answers(self, deadline):
+                return
+        raise RuntimeError(f"postgres did not come up: {_last_words(self.folder)}")
+
     def stop(self) -> None:
         """Stop the server at once and remove its folder."""
         if self.process.poll() is None:
@@ -74,7 +88,7 @@ def start_postgres() -> Postgres:
     """Return a server that answers; RuntimeError with its last words when it does not come up."""
     folder = Path(tempfile.mkdtemp(prefix="sb-pg-"))
     folder.chmod(0o755)
-    user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
+    user = _user()
     if os.geteuid() == 0:
         shutil.chown(folder, user)
     programs = max(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -97,37 +111,45 @@ def start_postgres() -> Postgres:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    command: list[str | Path] = [
-        programs / "postgres",
-        "-D",
-        folder / "data",
-        "-k",
-        folder,
-        "-p",
-        str(port),
-        "-h",
-        "127.0.0.1",
-    ]
+    server = Postgres(folder, str(folder / f".s.PGSQL.{port}"), port, password, _spawn(folder, port))
+    if _answers(server, time.monotonic() + 30):
+        return server
+    said = _last_words(folder)
+    server.stop()
+    raise RuntimeError(f"postgres did not come up: {said}")
+
+
+def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    program = max(Path("/usr/lib/postgresql").glob("*/bin")) / "postgres"
+    command = [str(program), "-D", str(folder / "data"), "-k", str(folder), "-p", str(port), "-h", "127.0.0.1"]
     command += [word for option in _OPTIONS for word in ("-c", option)]
     with (folder / "log").open("ab") as log:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command,
-            user=user,
+            user=_user(),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env=_ENVIRONMENT,
             start_new_session=True,
         )
-    server = Postgres(folder, str(folder / f".s.PGSQL.{port}"), port, password, process)
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(psycopg.Error), server.connect("admin", password, "postgres"):
-            return server
+
+
+def _answers(server: Postgres, deadline: float) -> bool:
+    """Return True as soon as the server answers, False when it ended or time is over."""
+    while time.monotonic() < deadline and server.process.poll() is None:
+        with contextlib.suppress(psycopg.Error), server.connect("admin", server.admin_password, "postgres"):
+            return True
         time.sleep(0.05)
-    last_words = (folder / "log").read_text(errors="replace")[-2000:]
-    server.stop()
-    raise RuntimeError(f"postgres did not come up: {last_words}")
+    return False
+
+
+def _user() -> str:
+    return "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
+
+
+def _last_words(folder: Path) -> str:
+    return (folder / "log").read_text(errors="replace")[-2000:]
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pymysql
@@ -110,7 +110,7 @@ def open_session(login: DatabaseLogin, address: Address, account: Account | None
         connection = _connect(login.user, login.password, login.name, address, account)
     except pymysql.err.MySQLError as error:
         raise connection_error(login, error) from None
-    with _session_of(connection) as session:
+    with _session_of(connection, lambda error: connection_error(login, error)) as session:
         yield session
 
 
@@ -123,19 +123,29 @@ def open_admin_session(admin: AdminLogin, address: Address) -> Iterator[Session]
     try:
         connection = _connect(admin.user, admin.password, None, address, None)
     except pymysql.err.MySQLError as error:
-        raise DatabaseRefused(
-            f"The database server does not let the admin's login {admin.user} in: {error_facts(error)[1]}",
-            hint="Correct the login in the file that the setting database_admin names.",
-        ) from None
-    with _session_of(connection) as session:
+        raise _admin_refused(admin, error) from None
+    with _session_of(connection, lambda error: _admin_refused(admin, error)) as session:
         yield session
 
 
+def _admin_refused(admin: AdminLogin, error: pymysql.err.MySQLError) -> DatabaseRefused:
+    return DatabaseRefused(
+        f"The database server does not let the admin's login {admin.user} in: {error_facts(error)[1]}",
+        hint="Correct the login in the file that the setting database_admin names.",
+    )
+
+
 @contextlib.contextmanager
-def _session_of(connection: pymysql.connections.Connection[Any]) -> Iterator[Session]:
+def _session_of(
+    connection: pymysql.connections.Connection[Any], our_error: Callable[[pymysql.err.MySQLError], SmartBackupError]
+) -> Iterator[Session]:
+    """`our_error` says what it means when the server goes away before the first statement."""
     try:
-        with connection.cursor() as cursor:
-            cursor.execute(SESSION_SETTINGS)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(SESSION_SETTINGS)
+        except pymysql.err.MySQLError as error:
+            raise our_error(error) from None
         yield Session(connection)
     finally:
         with contextlib.suppress(pymysql.err.Error):

@@ -51,8 +51,7 @@ def open_postgres(login: DatabaseLogin, address: Address) -> Iterator[Connection
     except psycopg.Error as error:
         raise _connection_error(login, error) from None
     try:
-        connection.execute(_SETTINGS)
-        if connection.execute(_TOO_MIGHTY).fetchone() != (False,):
+        if _is_too_mighty(login, connection):
             raise DatabaseRefused(
                 f"The role {login.user} has rights on the whole database server; it is not used.",
                 hint=f"Give the site a role of its own that owns the database {login.name} and nothing else.",
@@ -60,6 +59,15 @@ def open_postgres(login: DatabaseLogin, address: Address) -> Iterator[Connection
         yield connection
     finally:
         connection.close()
+
+
+def _is_too_mighty(login: DatabaseLogin, connection: Connection) -> bool:
+    """Make the session's settings; return whether the role has rights beyond its own database."""
+    try:
+        connection.execute(_SETTINGS)
+        return connection.execute(_TOO_MIGHTY).fetchone() != (False,)
+    except psycopg.Error as error:
+        raise _connection_error(login, error) from None
 
 
 def where(address: Address) -> dict[str, Any]:
