@@ -1,0 +1,1 @@
+<?php return ['default' => 'database', 'prefix' => 'app', 'stores' => ['database' => ['driver' => 'database', 'table' => 'cache']]];

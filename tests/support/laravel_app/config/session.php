@@ -1,0 +1,1 @@
+<?php return ['driver' => 'database', 'table' => 'sessions', 'lifetime' => 120, 'cookie' => 'app', 'path' => '/', 'lottery' => [0, 100], 'encrypt' => false, 'connection' => null, 'domain' => null, 'secure' => false, 'http_only' => true, 'same_site' => 'lax', 'expire_on_close' => false];
