@@ -33,6 +33,7 @@ from smartbackup_panel.services.analysis import analyse
 from smartbackup_panel.services.backup import back_up
 from smartbackup_panel.services.contents import Contents
 from smartbackup_panel.services.downloads import Downloads, make_download
+from smartbackup_panel.services.exclusion_preview import ExclusionPreviews
 from smartbackup_panel.services.importing import import_archives
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import Runner, this_process
@@ -43,6 +44,7 @@ from smartbackup_panel.services.requests import Requests
 from smartbackup_panel.services.restore import restore, undo
 from smartbackup_panel.services.restore_plan import plan_restore
 from smartbackup_panel.services.retention import remove_old_points
+from smartbackup_panel.services.schedule_choice import ScheduleChoice
 from smartbackup_panel.services.scrub import scrub
 from smartbackup_panel.services.sites import Sites
 from smartbackup_panel.services.verification import verify
@@ -73,7 +75,9 @@ class Services:
     requests: Requests
     accounts: Accounts
     policies: Policies
+    exclusion_previews: ExclusionPreviews
     left_out: RowsLeftOut
+    schedule_choice: ScheduleChoice
     contents: Contents
     downloads: Downloads
     sites: Sites
@@ -113,7 +117,9 @@ def open_services(settings: Settings) -> Services:
         Requests(installation),
         Accounts(installation),
         Policies(installation),
+        ExclusionPreviews(installation),
         RowsLeftOut(installation),
+        ScheduleChoice(installation),
         Contents(installation),
         Downloads(installation),
         Sites(installation),

@@ -74,8 +74,9 @@ def _days(days: list[int], weekdays: list[int], *, is_repeated: bool) -> str:
 def _weekdays(days: list[int]) -> str:
     if not days or len(days) == 7:
         return ""
-    if days == [1, 2, 3, 4, 5]:
-        return "Monday to Friday"
+    week = [*days[days[0] == 0 :], *days[: days[0] == 0]]
+    if len(days) > 2 and all((later - earlier) % 7 == 1 for earlier, later in pairwise(week)):
+        return f"{WEEKDAYS[week[0]]} to {WEEKDAYS[week[-1]]}"
     return _listed([f"{WEEKDAYS[day]}s" for day in days])
 
 

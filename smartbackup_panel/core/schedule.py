@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import pairwise
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from croniter import croniter
+from croniter import CroniterBadDateError, croniter
 
 from smartbackup_panel.core.errors import WrongUsage
 from smartbackup_panel.core.model import Analysis, PointKind, Schedule, ScheduleLine, Strategy
@@ -152,11 +152,14 @@ def _spread(domain_name: str) -> int:
 
 
 def check_cron(expression: str) -> str:
-    """Return a five-field cron expression; raises WrongUsage for anything else."""
+    """Return a five-field cron expression; raises WrongUsage for anything else, and for a day that no year has."""
+    hint = "For example '30 3 * * *' for daily at 03:30."
     if len(expression.split()) != 5 or not croniter.is_valid(expression):
-        raise WrongUsage(
-            f"{expression!r} is no cron expression of five fields", hint="For example '30 3 * * *' for daily at 03:30."
-        )
+        raise WrongUsage(f"{expression!r} is no cron expression of five fields", hint=hint)
+    try:
+        croniter(expression, datetime(2024, 1, 1)).get_next(datetime)
+    except CroniterBadDateError:
+        raise WrongUsage(f"{expression!r} never comes", hint=hint) from None
     return " ".join(expression.split())
 
 

@@ -12,7 +12,7 @@ from smartbackup_panel.engine.fsafe import open_beneath
 MAX_WEIGHED = 200_000
 _MAX_PATHS = 200
 _MAX_DEPTH = 256
-_LOCKS = {
+LOCK_FILES = {
     b"vendor": (b"composer.lock",),
     b"node_modules": (b"package-lock.json", b"yarn.lock", b"pnpm-lock.yaml", b"npm-shrinkwrap.json"),
 }
@@ -58,7 +58,7 @@ class LeftOut:
         if self._is_excluded is not None and self._is_excluded(path, is_folder):
             return ""
         if self._rebuildable and is_folder:
-            for lock in _LOCKS.get(name, ()):
+            for lock in LOCK_FILES.get(name, ()):
                 if _is_file(dir_fd, lock):
                     return f"made again from {lock.decode()}"
         return None

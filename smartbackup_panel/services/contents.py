@@ -123,6 +123,13 @@ class Contents:
         )
         return Found(domain, text, tuple(hits), len(rows) > MOST_HITS)
 
+    @contextmanager
+    def rows_of(self, actor: Actor, point: Point) -> Iterator[Iterator[catalog.Row]]:
+        """Give all paths of a point as `catalog.walk` yields them."""
+        domain, _ = self._domain(actor, point.domain_id)
+        with self._catalog(domain) as (connection, numbers):
+            yield catalog.walk(connection, _number(numbers, point))
+
     def _domain(self, actor: Actor, domain_id: str) -> tuple[Domain, list[Point]]:
         """Return a domain of the actor's and its points, newest first."""
         with self.installation.state.read() as tx:

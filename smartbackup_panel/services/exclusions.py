@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from smartbackup_panel.adapters.db import policies
+from smartbackup_panel.core.errors import BadSetting
 from smartbackup_panel.core.exclusions import Exclusions, Profile, critical_paths
 from smartbackup_panel.core.model import Domain
 from smartbackup_panel.core.tree import Excluded, ScanOptions
@@ -47,9 +48,13 @@ def scan_options(installation: Installation, domain: Domain, found: Mapping[str,
 
 def exclusions_of(installation: Installation, tx: Connection, domain_id: str) -> Exclusions:
     """Return the settings' exclusions with a domain's own choices."""
+    return general_exclusions(installation).changed(policies.find_policy(tx, domain_id).exclusions)
+
+
+def general_exclusions(installation: Installation) -> Exclusions:
+    """Return what the settings leave out of every domain."""
     settings = installation.settings
-    general = Exclusions(Profile(settings.exclude_profile), settings.exclude, settings.exclude_rebuildable)
-    return general.changed(policies.find_policy(tx, domain_id).exclusions)
+    return Exclusions(Profile(settings.exclude_profile), settings.exclude, settings.exclude_rebuildable)
 
 
 def lines_of(chosen: Exclusions, site: Site) -> tuple[str, ...]:
@@ -71,6 +76,17 @@ def find_critical(lines: Sequence[str], site: Site) -> list[str]:
         if any(is_excluded(os.fsencode(path), is_folder) for path, is_folder in [*checked, *content]):
             found.append(name)
     return found
+
+
+def wrong_lines(lines: Sequence[str]) -> list[tuple[int, str]]:
+    """Return the lines that are no patterns as (number from 1, what is wrong with it)."""
+    wrong = []
+    for number, line in enumerate(lines, 1):
+        try:
+            compile_exclusions((line,))
+        except BadSetting as error:
+            wrong.append((number, error.message))
+    return wrong
 
 
 def left_out_fields(options: ScanOptions, excluded: Excluded) -> dict[str, object]:

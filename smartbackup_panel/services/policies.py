@@ -13,7 +13,7 @@ from smartbackup_panel.core.exclusions import Exclusions
 from smartbackup_panel.core.model import Actor, Domain
 from smartbackup_panel.core.retention import RULE_NAMES, Rules, Verdict, judge_points
 from smartbackup_panel.services.domains import domain_by_id
-from smartbackup_panel.services.exclusions import Site, exclusions_of, find_critical, lines_of
+from smartbackup_panel.services.exclusions import Site, find_critical, general_exclusions, lines_of
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.requests import PLAN_HOLDS
 
@@ -22,8 +22,12 @@ MOST_PINS_OF_A_CUSTOMER = 5
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """What a domain keeps and why: `own` are the names of rules that differ from the settings by choice."""
+    """What a domain keeps and why: `own` are the names of rules that differ from the settings by choice.
 
+    `settings` are the rules of domains without a choice of their own.
+    """
+
+    settings: Rules
     rules: Rules
     own: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
@@ -31,8 +35,12 @@ class Keeping:
 
 @dataclass(frozen=True, slots=True)
 class LeavingOut:
-    """What a domain leaves out: `own` are its own choices, `lines` all patterns that hold, `critical` what its site needs of it."""
+    """What a domain leaves out: `own` are its own choices, `lines` all patterns that hold, `critical` what its site needs of it.
 
+    `settings` is what domains without a choice of their own leave out.
+    """
+
+    settings: Exclusions
     holds: Exclusions
     own: Mapping[str, object]
     lines: tuple[str, ...]
@@ -45,22 +53,31 @@ class Policies:
 
     installation: Installation
 
-    def keeping(self, actor: Actor, domain_id: str) -> Keeping:
-        """Return the rules of a domain and what they say of each of its points, newest first; nothing is changed."""
+    def keeping(self, actor: Actor, domain_id: str, wanted: Mapping[str, object] | None = None) -> Keeping:
+        """Return the rules of a domain and what they say of each of its points, newest first; nothing is changed.
+
+        With `wanted`, what these numbers (the others as the settings say) would say instead. Raises WrongUsage.
+        """
         with self.installation.state.read() as tx:
             domain = domain_by_id(tx, actor, domain_id)
-            own = policies.find_policy(tx, domain.id).retention
-            verdicts = judge(self.installation, tx, domain)
-        return Keeping(rules_of(self.installation, own), tuple(own), tuple(verdicts))
+            own = policies.find_policy(tx, domain.id).retention if wanted is None else wanted
+            rules = rules_of(self.installation, own)
+            verdicts = judge(self.installation, tx, domain, rules)
+        return Keeping(rules_of(self.installation, {}), rules, tuple(own), tuple(verdicts))
 
-    def set_retention(self, actor: Actor, domain_id: str, wanted: Mapping[str, int] | None) -> Rules:
-        """Give a domain rules of its own (the named ones; None: as the settings say) and return what holds now."""
-        if not actor.is_admin:
-            raise NotAllowed("only an administrator decides how long points are kept")
+    def set_retention(
+        self, actor: Actor, domain_id: str, wanted: Mapping[str, int] | None, *, whole: bool = False
+    ) -> Rules:
+        """Give a domain rules of its own (the named ones; None: as the settings say) and return what holds now.
+
+        With `whole`, rules that are not named are as the settings say again.
+        """
         with self.installation.state.write() as tx:
             domain = domain_by_id(tx, actor, domain_id)
+            if not actor.is_admin:
+                raise NotAllowed("only an administrator decides how long points are kept")
             policy = policies.find_policy(tx, domain.id)
-            own: dict[str, object] = {} if wanted is None else policy.retention | dict(wanted)
+            own = _chosen(policy.retention, wanted, whole)
             rules = rules_of(self.installation, own)
             detail: dict[str, object] = {"before": policy.retention, "after": own}
             people.add_audit(tx, self.installation.clock.now(), actor, "set retention", domain.id, None, detail)
@@ -72,24 +89,25 @@ class Policies:
         with self.installation.state.read() as tx:
             domain = domain_by_id(tx, actor, domain_id)
             own = policies.find_policy(tx, domain.id).exclusions
-            holds = exclusions_of(self.installation, tx, domain.id)
-        return _leaving_out(domain, holds, own)
+        return leaving_out(self.installation, domain, own)
 
-    def set_exclusions(self, actor: Actor, domain_id: str, wanted: Mapping[str, object] | None) -> LeavingOut:
+    def set_exclusions(
+        self, actor: Actor, domain_id: str, wanted: Mapping[str, object] | None, *, whole: bool = False
+    ) -> LeavingOut:
         """Choose for one domain (`patterns`; an administrator also `profile` and `rebuildable`; None: as the settings say).
 
-        Raises BadSetting for a bad pattern, WrongUsage, NotAllowed.
+        With `whole`, what is not named is as the settings say again. Raises BadSetting for a bad pattern, WrongUsage, NotAllowed.
         """
-        if not actor.is_admin and (wanted is None or set(wanted) - {"patterns"}):
-            raise NotAllowed("only an administrator chooses the profile of a domain")
         with self.installation.state.write() as tx:
             domain = domain_by_id(tx, actor, domain_id)
+            if not actor.is_admin and (wanted is None or whole or set(wanted) - {"patterns"}):
+                raise NotAllowed("only an administrator chooses the profile of a domain")
             policy = policies.find_policy(tx, domain.id)
-            own: dict[str, object] = {} if wanted is None else policy.exclusions | dict(wanted)
+            own = _chosen(policy.exclusions, wanted, whole)
             detail: dict[str, object] = {"before": policy.exclusions, "after": own}
             people.add_audit(tx, self.installation.clock.now(), actor, "set exclusions", domain.id, None, detail)
             policies.save_policy(tx, domain.id, replace(policy, exclusions=own))
-            return _leaving_out(domain, exclusions_of(self.installation, tx, domain.id), own)
+            return leaving_out(self.installation, domain, own)
 
     def pin(self, actor: Actor, domain_id: str, point_id: str, *, pinned: bool) -> None:
         """Pin a point, so that it stays whatever the rules say, or let it go with the others again."""
@@ -110,19 +128,27 @@ class Policies:
             points.set_pinned(tx, point_id, pinned)
 
 
-def _leaving_out(domain: Domain, holds: Exclusions, own: Mapping[str, object]) -> LeavingOut:
-    site = Site.of(domain)
+def _chosen(before: Mapping[str, object], wanted: Mapping[str, object] | None, whole: bool) -> dict[str, object]:
+    if wanted is None:
+        return {}
+    return dict(wanted) if whole else {**before, **wanted}
+
+
+def leaving_out(installation: Installation, domain: Domain, own: Mapping[str, object]) -> LeavingOut:
+    """Return what a domain with such choices of its own leaves out. Raises BadSetting, WrongUsage."""
+    general, site = general_exclusions(installation), Site.of(domain)
+    holds = general.changed(own)
     lines = lines_of(holds, site)
-    return LeavingOut(holds, own, lines, tuple(find_critical(lines, site)))
+    return LeavingOut(general, holds, own, lines, tuple(find_critical(lines, site)))
 
 
-def judge(installation: Installation, tx: Connection, domain: Domain) -> list[Verdict]:
-    """Return what the domain's rules say of each of its points now, newest first."""
+def judge(installation: Installation, tx: Connection, domain: Domain, rules: Rules | None = None) -> list[Verdict]:
+    """Return what the domain's rules (or others) say of each of its points now, newest first."""
     now = installation.clock.now()
-    own = policies.find_policy(tx, domain.id).retention
+    if rules is None:
+        rules = rules_of(installation, policies.find_policy(tx, domain.id).retention)
     used = policies.points_in_use(tx, domain.id, now - PLAN_HOLDS)
-    rules, zone = rules_of(installation, own), installation.settings.timezone
-    return judge_points(points.list_points(tx, domain.id), rules, now, zone, used)
+    return judge_points(points.list_points(tx, domain.id), rules, now, installation.settings.timezone, used)
 
 
 def rules_of(installation: Installation, own: Mapping[str, object]) -> Rules:

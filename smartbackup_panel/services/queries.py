@@ -23,6 +23,7 @@ from smartbackup_panel.core.model import (
     Schedule,
 )
 from smartbackup_panel.services.alarms import WORKER_ALARM, find_problems
+from smartbackup_panel.services.daily import READINGS, DayFigures, daily_figures
 from smartbackup_panel.services.domains import domain_by_id, find_domain
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.pages import Dashboard, DomainPage, DomainRow, JobPage, NextRun, Problem, Undo
@@ -138,6 +139,17 @@ class Queries:
                 stored_bytes=points.stored_bytes(tx, domain.id),
                 runs_as_root=domain.owner_uid == 0,
             )
+
+    def daily(self, actor: Actor, domain_id: str) -> tuple[DayFigures, ...]:
+        """Return the last thirty days of a domain in figures, oldest first."""
+        now = self.installation.clock.now()
+        with self.installation.state.read() as tx:
+            domain = domain_by_id(tx, actor, domain_id)
+            schedule = schedules.find_schedule(tx, domain.id)
+            readings = schedules.list_analyses(tx, domain.id, READINGS)
+            every = points.list_points(tx, domain.id)
+        zone = schedule.timezone if schedule else self.installation.settings.timezone
+        return daily_figures(every, readings, now, zone)
 
     def job_page(self, actor: Actor, job_id: str) -> JobPage:
         """Return a job with its log; of a restore also the undo that it left."""

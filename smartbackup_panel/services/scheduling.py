@@ -222,17 +222,22 @@ def _note_change(installation: Installation, tx: Connection, domain: Domain, cha
 
 
 def set_schedule(
-    installation: Installation, tx: Connection, domain: Domain, expressions: list[str], timezone: str | None = None
+    installation: Installation,
+    tx: Connection,
+    domain: Domain,
+    expressions: list[str],
+    timezone: str | None = None,
+    strategy: Strategy | None = None,
 ) -> Schedule:
     """Pin a domain's schedule to cron expressions, each with an optional kind after '=' ("30 2 * * 0=full").
 
-    `timezone` is the domain's own; without it the one it has, or the settings'.
+    `timezone` is the domain's own; without it the one it has, or the settings'. `strategy` decides lines without a kind.
     """
-    lines = tuple(_parse_line(text) for text in expressions)
+    lines = tuple(parse_line(text) for text in expressions)
     if not lines:
         raise WrongUsage("a schedule needs at least one cron expression", hint="For example '30 3 * * *'.")
     present = schedules.find_schedule(tx, domain.id)
-    strategy = present.strategy if present else Strategy.FULL
+    strategy = strategy or (present.strategy if present else Strategy.FULL)
     zone = timezone or (present.timezone if present else installation.settings.timezone)
     pinned = Schedule(lines, check_timezone(zone), strategy, "set by an administrator", pinned=True)
     return _save(installation, tx, domain, pinned, present)
@@ -351,7 +356,8 @@ def _save(
     return schedule
 
 
-def _parse_line(text: str) -> ScheduleLine:
+def parse_line(text: str) -> ScheduleLine:
+    """Return the line of a cron expression with an optional kind after '='. Raises WrongUsage."""
     expression, _, kind = text.partition("=")
     if kind and kind not in set(PointKind):
         raise WrongUsage(f"{kind!r} is no type of point", hint="Use full, incremental or differential.")

@@ -10,7 +10,7 @@ from werkzeug.routing import BaseConverter
 
 from smartbackup_panel.resources import folder
 from smartbackup_panel.web import context, errors, guard, headers
-from smartbackup_panel.web.views import contents, dashboard, domain, downloads, jobs, restore
+from smartbackup_panel.web.views import contents, dashboard, domain, downloads, jobs, restore, settings
 
 CONVERTER = "smartbackup_id"
 
@@ -31,6 +31,7 @@ ROUTES: tuple[tuple[str, str, View], ...] = (
     ("POST", "/domains/<smartbackup_id:domain_id>/backup", domain.back_up),
     ("POST", "/domains/<smartbackup_id:domain_id>/undo/<smartbackup_id:job_id>", domain.undo),
     ("POST", "/domains/<smartbackup_id:domain_id>/points/<smartbackup_id:point_id>/verify", domain.verify),
+    ("POST", "/domains/<smartbackup_id:domain_id>/points/<smartbackup_id:point_id>/pin", domain.pin),
     ("GET", "/domains/<smartbackup_id:domain_id>/points/<smartbackup_id:point_id>/restore", restore.choose),
     ("POST", "/domains/<smartbackup_id:domain_id>/points/<smartbackup_id:point_id>/plan", restore.make_plan),
     ("GET", "/domains/<smartbackup_id:domain_id>/points/<smartbackup_id:point_id>/files", contents.browse),
@@ -39,6 +40,11 @@ ROUTES: tuple[tuple[str, str, View], ...] = (
     ("GET", "/domains/<smartbackup_id:domain_id>/compare", contents.compare),
     ("POST", "/domains/<smartbackup_id:domain_id>/text-diff", downloads.text_diff),
     ("GET", "/domains/<smartbackup_id:domain_id>/search", contents.search),
+    ("GET", "/domains/<smartbackup_id:domain_id>/settings", settings.settings),
+    ("POST", "/domains/<smartbackup_id:domain_id>/settings/keep", settings.keep),
+    ("POST", "/domains/<smartbackup_id:domain_id>/settings/left-out", settings.leave_out),
+    ("POST", "/domains/<smartbackup_id:domain_id>/settings/rows", settings.leave_rows_out),
+    ("POST", "/domains/<smartbackup_id:domain_id>/settings/schedule", settings.set_schedule),
     ("GET", "/downloads/<smartbackup_id:download_id>", downloads.download),
     ("POST", "/downloads/<smartbackup_id:download_id>/file", downloads.take),
     ("GET", "/plans/<smartbackup_id:job_id>", restore.plan),

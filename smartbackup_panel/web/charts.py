@@ -106,3 +106,34 @@ def day_cells(points: Sequence[Point], now: datetime, zone: tzinfo, most_days: i
         state = best.get(at.date())
         cells.append(DayCell(at, numbers.get(at.date(), 0), "none" if state is None else state.value))
     return tuple(cells)
+
+
+DAY_WIDTH, DAY_HEIGHT = 12, 64
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar in SVG units."""
+
+    x: float
+    y: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class BarChart:
+    """A bar for each value that is known (None for the others), from zero up; `top` is the largest value."""
+
+    bars: tuple[Bar | None, ...]
+    width: int
+    top: float
+
+
+def bar_chart(values: Sequence[float | None]) -> BarChart:
+    """Return the bars of some values, each DAY_WIDTH apart; what is not nothing can be seen."""
+    top = max((value for value in values if value is not None), default=0)
+    bars = []
+    for place, value in enumerate(values):
+        height = 0.0 if not value else max(2.0, DAY_HEIGHT * value / top)
+        bars.append(None if value is None else Bar(DAY_WIDTH * place + 2, DAY_HEIGHT - height, height))
+    return BarChart(tuple(bars), DAY_WIDTH * len(values), top)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
 
 from markupsafe import Markup
 
@@ -106,6 +106,11 @@ def day(at: datetime, zone: tzinfo, now: datetime) -> str:
         return _DAYS[local.weekday()]
     date = f"{local.day} {_MONTHS[local.month - 1]}"
     return date if local.year == today.year else f"{date} {local.year}"
+
+
+def calendar_day(of: date) -> str:
+    """Return a day of the calendar: "3 November"."""
+    return f"{of.day} {_MONTHS[of.month - 1]}"
 
 
 def moment(at: datetime, zone: tzinfo, now: datetime) -> str:

@@ -6,14 +6,20 @@ error as what is not there (docs/security.md, rules 28 and 29).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from smartbackup_panel.core.database_choice import NO_TABLES, Tables
 from smartbackup_panel.core.model import Actor, Domain, Job, Point, Role
+from smartbackup_panel.core.retention import Rules
 from smartbackup_panel.core.surroundings import SiteAnswer
 from smartbackup_panel.core.tree import ExportFormat, TextDiff
+from smartbackup_panel.services.daily import DayFigures
+from smartbackup_panel.services.exclusion_preview import ExclusionPreview
+from smartbackup_panel.services.left_out import LeftOut, RowsPreview
 from smartbackup_panel.services.pages import Comparison, Dashboard, DomainPage, Folder, Found, History, JobPage, Taken
+from smartbackup_panel.services.policies import Keeping, LeavingOut
+from smartbackup_panel.services.schedule_choice import ScheduleTold, Wish
 
 
 class Queries(Protocol):
@@ -22,6 +28,8 @@ class Queries(Protocol):
     def dashboard(self, actor: Actor, search: str = "", order: str = "problems", only: str = "") -> Dashboard: ...
 
     def domain_page(self, actor: Actor, domain_id: str) -> DomainPage: ...
+
+    def daily(self, actor: Actor, domain_id: str) -> tuple[DayFigures, ...]: ...
 
     def job_page(self, actor: Actor, job_id: str) -> JobPage: ...
 
@@ -93,6 +101,54 @@ class Downloads(Protocol):
     def text_diff(self, actor: Actor, job_id: str) -> TextDiff: ...
 
 
+class Policies(Protocol):
+    """What is kept and what is left out. Raises UnknownDomain, UnknownPoint, WrongUsage, NotAllowed, BadSetting."""
+
+    def pin(self, actor: Actor, domain_id: str, point_id: str, *, pinned: bool) -> None: ...
+
+    def keeping(self, actor: Actor, domain_id: str, wanted: Mapping[str, object] | None = None) -> Keeping: ...
+
+    def set_retention(
+        self, actor: Actor, domain_id: str, wanted: Mapping[str, int] | None, *, whole: bool = False
+    ) -> Rules: ...
+
+    def exclusions(self, actor: Actor, domain_id: str) -> LeavingOut: ...
+
+    def set_exclusions(
+        self, actor: Actor, domain_id: str, wanted: Mapping[str, object] | None, *, whole: bool = False
+    ) -> LeavingOut: ...
+
+
+class ExclusionPreviews(Protocol):
+    """Says what patterns would leave out before they are chosen. Raises UnknownDomain, WrongUsage."""
+
+    def look(self, actor: Actor, domain_id: str, wanted: Mapping[str, object]) -> ExclusionPreview: ...
+
+
+class RowsLeftOut(Protocol):
+    """Rows that dumps leave out. Raises UnknownDomain, WrongUsage, NotAllowed."""
+
+    def of(self, actor: Actor, domain_id: str) -> LeftOut: ...
+
+    def look(self, actor: Actor, domain_id: str, how_much: str | None, tables: Iterable[str]) -> RowsPreview: ...
+
+    def choose(self, actor: Actor, domain_id: str, how_much: str | None, tables: Iterable[str]) -> None: ...
+
+    def choose_as_settings(self, actor: Actor, domain_id: str) -> None: ...
+
+
+class ScheduleChoice(Protocol):
+    """When a domain is backed up. Raises UnknownDomain, WrongUsage, NotAllowed."""
+
+    def of(self, actor: Actor, domain_id: str) -> ScheduleTold: ...
+
+    def look(self, actor: Actor, domain_id: str, wish: Wish) -> ScheduleTold: ...
+
+    def choose(self, actor: Actor, domain_id: str, wish: Wish) -> ScheduleTold: ...
+
+    def choose_by_itself(self, actor: Actor, domain_id: str) -> Job: ...
+
+
 class Sites(Protocol):
     """Asks how a domain's site answers. Raises UnknownDomain."""
 
@@ -139,6 +195,18 @@ class Services(Protocol):
 
     @property
     def downloads(self) -> Downloads: ...
+
+    @property
+    def policies(self) -> Policies: ...
+
+    @property
+    def exclusion_previews(self) -> ExclusionPreviews: ...
+
+    @property
+    def left_out(self) -> RowsLeftOut: ...
+
+    @property
+    def schedule_choice(self) -> ScheduleChoice: ...
 
     @property
     def sites(self) -> Sites: ...

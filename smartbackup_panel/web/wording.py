@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from smartbackup_panel.core.databases import DumpReport
 from smartbackup_panel.core.model import Domain, DomainState, Job, JobKind, JobState, Point, PointState, Verified
+from smartbackup_panel.core.retention import Verdict
 from smartbackup_panel.services.pages import DomainRow
-from smartbackup_panel.web.filters import begin, size
+from smartbackup_panel.web.filters import begin, count, size
 
 UNDER_WAY = {
     JobKind.ANALYSE: "Looking at the site",
@@ -156,6 +158,21 @@ def left_out_of(points: Sequence[Point]) -> list[str]:
             names = ", ".join(row.name for row in tables[:5]) + (" and more" if len(tables) > 5 else "")
             said.append(f"{report.saved_ratio:.0%} of {dump.database} ({saved}): {names}")
     return said
+
+
+def left_out_files(point: Point) -> str:
+    """Return how much rules left out of a point's files: "12 files, 1.5 MB", "at least 200,000 files, 3.1 GB", "nothing"."""
+    told = point.left_out or {}
+    files, size_bytes = told.get("files", 0), told.get("bytes", 0)
+    if not isinstance(files, int) or not isinstance(size_bytes, int) or not told.get("paths"):
+        return "nothing"
+    return f"{'' if told.get('is_complete', True) else 'at least '}{count(files, 'file')}, {size(size_bytes)}"
+
+
+def reasons_of(verdicts: Sequence[Verdict]) -> str:
+    """Return why some points go, each reason once: "no rule keeps them"."""
+    reasons = dict.fromkeys(row.reason for row in verdicts)
+    return ", or ".join(re.sub(r"\bit\b", "them", reason) if len(verdicts) > 1 else reason for reason in reasons)
 
 
 def proof_in_short(point: Point) -> str:

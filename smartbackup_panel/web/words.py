@@ -15,7 +15,9 @@ from markupsafe import Markup
 
 from smartbackup_panel.core.databases import DumpReport, TableDump
 from smartbackup_panel.core.model import Actor, DumpFile, Job, JobKind, Point, ScheduleLine
+from smartbackup_panel.core.scrub import bytes_of
 from smartbackup_panel.services.pages import Comparison, DomainRow
+from smartbackup_panel.services.policies import rules_in_words
 from smartbackup_panel.web import charts, cron_words, filters, wording
 
 
@@ -52,6 +54,12 @@ class Words:
     phase_of = staticmethod(wording.phase_of)
     can_be_cancelled = staticmethod(wording.can_be_cancelled)
     skip_reason = staticmethod(wording.skip_reason)
+    left_out_files = staticmethod(wording.left_out_files)
+    reasons_of = staticmethod(wording.reasons_of)
+    rules = staticmethod(rules_in_words)
+    bytes_of = staticmethod(bytes_of)
+    bar_chart = staticmethod(charts.bar_chart)
+    date = staticmethod(filters.calendar_day)
 
     @property
     def is_admin(self) -> bool:

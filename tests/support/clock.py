@@ -24,11 +24,13 @@ from smartbackup_panel.core.model import (
     Verified,
 )
 from smartbackup_panel.core.surroundings import Message, Pressure, Surroundings
+from smartbackup_panel.services.exclusion_preview import ExclusionPreviews
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.left_out import RowsLeftOut
 from smartbackup_panel.services.policies import Policies
 from smartbackup_panel.services.queries import Queries
 from smartbackup_panel.services.requests import Requests
+from smartbackup_panel.services.schedule_choice import ScheduleChoice
 from smartbackup_panel.services.scheduling import update_schedule
 from smartbackup_panel.settings import load_settings
 
@@ -128,7 +130,9 @@ class Host:
             queries=Queries(self.installation),
             requests=Requests(self.installation),
             policies=Policies(self.installation),
+            exclusion_previews=ExclusionPreviews(self.installation),
             left_out=RowsLeftOut(self.installation),
+            schedule_choice=ScheduleChoice(self.installation),
         )
 
     def add_domain(self, name: str, owner: str = "alice") -> Domain:

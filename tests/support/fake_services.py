@@ -33,7 +33,9 @@ from smartbackup_panel.core.model import (
 )
 from smartbackup_panel.core.surroundings import SiteAnswer
 from smartbackup_panel.core.tree import ExportFormat
+from smartbackup_panel.services.daily import DayFigures, daily_figures
 from smartbackup_panel.services.pages import Dashboard, DomainPage, DomainRow, JobPage, NextRun, Problem, Undo
+from tests.support.fake_choices import FakeExclusionPreviews, FakePolicies, FakeRowsLeftOut, FakeScheduleChoice
 from tests.support.fake_contents import FakeContents, FakeDownloads, checked, export_result
 
 ROSA, ALICE, BOB = "rosa", "alice", "bob"
@@ -347,6 +349,19 @@ class FakeQueries:
             runs_as_root=False,
         )
 
+    def daily(self, actor: Actor, domain_id: str) -> tuple[DayFigures, ...]:
+        self.world.domain(actor, domain_id)
+        now = self.world.clock()
+        readings = [
+            replace(
+                an_analysis(now - timedelta(days=day)),
+                file_changes=31 + 7 * (day % 5),
+                traffic_requests=8_420 - 90 * day,
+            )
+            for day in range(12)
+        ]
+        return daily_figures(self.world.points.get(domain_id, []), readings, now, "Europe/Berlin")
+
     def job_page(self, actor: Actor, job_id: str) -> JobPage:
         self.world.job(actor, job_id)
         job = self.world.advance(job_id)
@@ -497,6 +512,10 @@ class FakeServices:
     accounts: FakeAccounts
     contents: FakeContents
     downloads: FakeDownloads
+    policies: FakePolicies
+    exclusion_previews: FakeExclusionPreviews
+    left_out: FakeRowsLeftOut
+    schedule_choice: FakeScheduleChoice
     sites: FakeSites
 
     def web_secret(self) -> bytes:
@@ -531,6 +550,7 @@ def sample_services(clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -
         world.domains[domain.id] = domain
         world.points[domain.id] = [] if domain.id == NEW else sample_points(domain.id, clock())
     world.points[LOST] = world.points[LOST][3:]
+    policies = FakePolicies(world)
     return FakeServices(
         world,
         FakeQueries(world),
@@ -538,5 +558,9 @@ def sample_services(clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -
         FakeAccounts(),
         FakeContents(world),
         FakeDownloads(world),
+        policies,
+        FakeExclusionPreviews(policies),
+        FakeRowsLeftOut(world),
+        FakeScheduleChoice(world),
         FakeSites(world),
     )

@@ -22,6 +22,9 @@ _TOUCHED = (
 )
 _CONTENT = (EntryType.FILE, EntryType.SYMLINK, EntryType.HARDLINK)
 
+Row = tuple[bytes, bytes, EntryType, int, SkipReason | None]
+"""A path of a point: its folder, name, type, size in bytes, and why it was skipped."""
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -62,6 +65,17 @@ def count_children(connection: sqlite3.Connection, point: int, folder: bytes) ->
             {"folder": key_of(folder), "point": point},
         ).fetchone()[0]
     )
+
+
+def walk(connection: sqlite3.Connection, point: int) -> Iterator[Row]:
+    """Yield all that a point holds, folder by folder, each before its content."""
+    rows = connection.execute(
+        "SELECT f.key, v.name, v.type, v.size, v.reason FROM folder f JOIN version v ON v.folder = f.number"
+        f" WHERE v.name > x'' AND {_AT} ORDER BY f.key, v.name",
+        {"point": point},
+    )
+    for key, name, kind, size, reason in rows:
+        yield path_of(key), name, EntryType(kind), size, SkipReason(reason) if reason else None
 
 
 def history(connection: sqlite3.Connection, path: bytes) -> list[Version]:

@@ -24,6 +24,7 @@ def domain(domain_id: str) -> Response:
         site=services().sites.last_answer(actor(), domain_id),
         settings=mount().settings,
         shown=len(page.points) if "all" in request.args else SHOWN_POINTS,
+        days=() if is_fragment() else services().queries.daily(actor(), domain_id),
         best=next((point for point in page.points if point.is_restorable), None),
         sb=words(page.schedule.timezone if page.schedule else None),
     )
@@ -48,6 +49,12 @@ def verify(domain_id: str, point_id: str) -> ResponseReturnValue:
     """Ask for every byte of a restore point to be read again."""
     job = services().requests.verify(actor(), domain_id, point_id)
     return redirect(url_for("smartbackup.job", job_id=job.id), 303)
+
+
+def pin(domain_id: str, point_id: str) -> ResponseReturnValue:
+    """Keep a restore point for ever, or release it; the form says which. Back to the point in its list."""
+    services().policies.pin(actor(), domain_id, point_id, pinned=request.form.get("pinned") == "yes")
+    return redirect(url_for("smartbackup.domain", domain_id=domain_id, _anchor=f"point-{point_id}"), 303)
 
 
 def undo(domain_id: str, job_id: str) -> ResponseReturnValue:

@@ -67,7 +67,7 @@ def requests_of(app: Flask, ids: dict[str, str]) -> Iterator[tuple[Rule, str, st
 
 
 def test_the_walk_below_sees_every_page(app: Flask, ids: dict[str, str]) -> None:
-    assert len({rule.endpoint for rule, _, _ in requests_of(app, ids)}) == 23
+    assert len({rule.endpoint for rule, _, _ in requests_of(app, ids)}) == 29
 
 
 def test_without_a_login_no_route_answers(app: Flask, ids: dict[str, str], services: FakeServices) -> None:
@@ -99,7 +99,7 @@ def test_bob_sees_nothing_of_alices_and_it_looks_as_if_it_were_not_there(
 
 
 def _send(somebody: Visitor, method: str, path: str, form: dict[str, object]) -> tuple[int, str]:
-    """Return status and page without the token, which is another one each time."""
+    """Return status and page without the token, which is another one each second."""
     somebody.get("/")
     answer = somebody.post(path, form) if method == "POST" else somebody.client.open(path, method=method)
     return answer.status_code, re.sub(r'(name="\w*csrf\w*" value=")[^"]+', r"\1TOKEN", answer.text)
