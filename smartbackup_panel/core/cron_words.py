@@ -18,7 +18,9 @@ OFTEN = timedelta(hours=1)
 
 
 def in_words(line: ScheduleLine) -> str:
-    """Return a checked cron line in plain words."""
+    """Return a checked cron line in plain words; one with a weekday of the month (5#2, L5) as it is."""
+    if set(line.cron.lower()) & set("#l"):
+        return f"by the cron expression {line.cron}" + (f" ({line.kind})" if line.kind else "")
     fields = [
         [int(value) for value in values if value != "*" and value != "l"] for values in croniter.expand(line.cron)[0]
     ]

@@ -260,6 +260,7 @@ def pages_of(panel: Panel) -> dict[str, str]:
         "gone": f"/domains/{BLOG}/history?path=readme.html",
         "compare": f"/domains/{BLOG}/compare",
         "search": f"/domains/{BLOG}/search?text=wp-content",
+        "settings": f"/domains/{SHOP}/settings",
         "overview": "/",
         "domain": f"/domains/{SHOP}",
         "domain-with-undo": f"/domains/{BLOG}",
@@ -301,7 +302,10 @@ def test_every_page_is_accessible_and_fits_its_screen(
     page = visit(login, size, scheme)
     addresses = pages_of(panel)
     if login == ROSA:
-        addresses["missing-folder"] = f"/domains/{LOST}"
+        addresses |= {
+            "missing-folder": f"/domains/{LOST}",
+            "settings-looked-at": f"/domains/{SHOP}/settings?last=x&days=0&daily=2",
+        }
     for name, address in addresses.items():
         page.goto(address)
         shoot(page, f"{login}-{size}-{scheme}-{name}")
