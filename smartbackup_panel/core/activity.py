@@ -95,6 +95,14 @@ def _settled(readings: Sequence[str]) -> str:
     return settled
 
 
+def have_agreed(newest: Sequence[Analysis]) -> bool:
+    """Return whether the newest two analyses (newest first) are two readings that agree: then nothing is unsettled."""
+    if len(newest) < 2 or newest[0].analysed_at - newest[1].analysed_at < READINGS_APART:
+        return False
+    now, before = newest[0], newest[1]
+    return (now.activity_level, now.size_category) == (before.activity_level, before.size_category)
+
+
 def is_unsettled(history: Sequence[Analysis]) -> bool:
     """Return whether the newest reading differs from what the domain is taken for: it wants to be confirmed."""
     settled = settle(history)

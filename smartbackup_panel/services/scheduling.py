@@ -10,11 +10,12 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from smartbackup_panel.adapters.db import jobs, people, schedules, statistics
-from smartbackup_panel.core.activity import describe_change, is_unsettled, settle
+from smartbackup_panel.adapters.db import domains, jobs, people, schedules, statistics
+from smartbackup_panel.core.activity import describe_change, have_agreed, is_unsettled, settle
 from smartbackup_panel.core.cron_words import in_words
 from smartbackup_panel.core.errors import WrongUsage
 from smartbackup_panel.core.model import (
+    PANEL,
     SCHEDULER,
     Analysis,
     Domain,
@@ -126,13 +127,22 @@ def review(installation: Installation) -> list[str]:
 def confirm_changes(installation: Installation) -> list[str]:
     """Ask for a second reading, a day later, of domains whose last one differs from what they are taken for."""
     now = installation.clock.now()
-    asked: list[str] = []
+    with installation.state.read() as tx:
+        known = [domain.id for domain in domains.list_domains(tx, PANEL)]
+        doubtful = [domain_id for domain_id in known if _wants_second_reading(tx, domain_id, now)]
+    if not doubtful:
+        return []
     with installation.state.write() as tx:
-        for row in planning.list_planned(installation, tx):
-            history = schedules.list_analyses(tx, row.domain.id, HISTORY_READINGS)
-            if history and now - history[0].analysed_at >= CONFIRM_AFTER and is_unsettled(history):
-                asked.append(_submit_analysis(tx, row.domain.id, now))
-    return asked
+        scheduled = schedules.list_schedules(tx, doubtful)
+        return [_submit_analysis(tx, domain_id, now) for domain_id in doubtful if domain_id in scheduled]
+
+
+def _wants_second_reading(tx: Connection, domain_id: str, now: datetime) -> bool:
+    """Whether the last reading is a day old and differs; the long history is read only where the last two differ."""
+    newest = schedules.list_analyses(tx, domain_id, 2)
+    if not newest or now - newest[0].analysed_at < CONFIRM_AFTER or have_agreed(newest):
+        return False
+    return is_unsettled(schedules.list_analyses(tx, domain_id, HISTORY_READINGS))
 
 
 def follow_states(installation: Installation) -> list[str]:
