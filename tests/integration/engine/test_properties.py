@@ -11,7 +11,7 @@ from typing import NamedTuple
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from smartbackup_panel.core.tree import Codec, PointKind
+from smartbackup_panel.core.tree import AgentPurpose, Codec, PointKind, RestoreOptions
 from tests.integration.engine.store import Store
 from tests.integration.engine.trees import OLD_NS, look
 from tests.support.figures import Figure
@@ -156,8 +156,10 @@ def walk_through(place: Path, steps: list[Step], codec: Codec) -> None:
         moments.append(look(site))
         store.back_up(kind, earlier=find_base(kind, number, last_full), codec=codec)
         last_full = number if kind is PointKind.FULL else last_full
-    for number, moment in enumerate(moments):
-        store.restore_into(place / f"out{number}", number)
-        assert look(place / f"out{number}") == moment, f"point {number}"
-        store.verify(number)
+    with store.agent(AgentPurpose.RESTORE) as agent:
+        for number, moment in enumerate(moments):
+            with store.open(number) as point:
+                agent.write_into(point, str(place / f"out{number}"), RestoreOptions())
+                assert look(place / f"out{number}") == moment, f"point {number}"
+                agent.verify(point, whole_chain=True)
     store.close()
