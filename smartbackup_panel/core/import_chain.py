@@ -1,4 +1,4 @@
-"""What an increment of the original design is laid over: its full archive and the increments since, in their order. Pure."""
+"""Which sources are points already, and what an increment of the original design is laid over. Pure."""
 
 from __future__ import annotations
 
@@ -30,6 +30,23 @@ class Place:
     base: Link
     previous: Link
     lost: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Known:
+    """The sources that are points. A site or database that does not change is backed up to the same bytes again and again, so
+    archives and dumps of the original design are known by checksum and time, and only somebody's own tars by checksum alone.
+    """
+
+    _points: dict[tuple[str, datetime | None], str] = field(default_factory=dict)
+
+    def add(self, sha256: str, at: datetime, point_id: str) -> None:
+        """Note which point a source became."""
+        self._points |= {(sha256, None): point_id, (sha256, at): point_id}
+
+    def find(self, sha256: str, at: datetime, kind: SourceKind) -> str | None:
+        """Return the point that a source became ("" where it would become one), or None."""
+        return self._points.get((sha256, None if kind is SourceKind.PLAIN else at))
 
 
 @dataclass(slots=True)

@@ -106,6 +106,8 @@ class AgentRequests:
                 self._remove(request.staging, fds)
                 return None
             case messages.UseFolder():
+                if self._folder_fd is not None:
+                    os.close(self._folder_fd)
                 self._folder_fd = os.dup(fds[0])
                 return None
             case messages.SurveyTar():

@@ -69,6 +69,7 @@ class _Seen:
         self._sizes: dict[bytes, int] = {}
         self.size_bytes = 0
         self.newest_mtime_ns = 0
+        self._has_file_at_top = False
 
     @property
     def count(self) -> int:
@@ -79,6 +80,7 @@ class _Seen:
         self._sizes[path] = size_bytes
         self.size_bytes += size_bytes
         self.newest_mtime_ns = max(self.newest_mtime_ns, mtime_ns)
+        self._has_file_at_top |= b"/" not in path
         place = self._place(path)
         if place is not None:
             self._counts[place] += 1
@@ -95,7 +97,7 @@ class _Seen:
     def choose(self, name: str) -> bytes:
         """Return the folder that is the domain's: the one that it has on this server, or one of its name with all files in it.
 
-        Raises ArchiveRefused where several could be it.
+        A site that has files beside such a folder is taken as it is. Raises ArchiveRefused where several could be it.
         """
         if self._counts[self._root]:
             return self._root
@@ -106,7 +108,12 @@ class _Seen:
                 hint="Name the one that is with --strip.",
             )
         place, count = next(iter(self._counts.items()), (b"", 0))
-        return place if count == self.count else b""
+        if count == self.count or not count or self._has_file_at_top:
+            return place if count == self.count else b""
+        raise ArchiveRefused(
+            f"{name} holds {place.decode('utf-8', 'backslashreplace')!r} and other folders beside it",
+            hint="Say with --strip which folder is the domain's ('.': the archive's own).",
+        )
 
     def sums(self, folder: bytes) -> tuple[int, int]:
         """Return how many files lie below a folder, and their bytes."""

@@ -5,12 +5,13 @@ What a restore could not run safely is refused here, so that a point never holds
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from smartbackup_panel.core.database_hosts import DatabaseLogin
 from smartbackup_panel.core.errors import Cancelled, LoadFailed, SmartBackupError
+from smartbackup_panel.core.import_chain import Known
 from smartbackup_panel.core.model import Domain, DumpFile
 from smartbackup_panel.core.tree import Codec
 from smartbackup_panel.engine.archive_sink import ArchiveSink
@@ -38,15 +39,11 @@ class ImportedDumps(Dumps):
     rows: list[Row] = field(default_factory=list)
     _taken: list[Row] = field(default_factory=list)
 
-    @property
-    def checksums(self) -> list[str]:
-        return [str(row["sha256"]) for row in self.fields]
-
     def take(self, file: DumpFile, sink: ArchiveSink, sha256: str, row: Row) -> None:
         """Take in a dump that was written; `row` is its source's."""
         self.sinks.append(sink)
         self.add(file)
-        self.fields.append({"source": row["source"], "sha256": sha256})
+        self.fields.append({"source": row["source"], "sha256": sha256, "made_at": row["created_at"]})
         row["database"] = file.database
         self._taken.append(row)
 
@@ -63,13 +60,13 @@ def import_dumps(
     dumps: Sequence[Source],
     logins: Sequence[DatabaseLogin],
     moment: datetime,
-    known: Mapping[str, str],
+    known: Known,
     *,
     is_dry: bool,
 ) -> ImportedDumps:
     """Return what was taken over of dumps of one moment; one that is refused makes the point partial.
 
-    `rows` of the result say of each source what became of it. `known` maps checksums of sources to their points.
+    `rows` of the result say of each source what became of it. `known` are the sources that are points already.
     """
     made = ImportedDumps()
     try:
@@ -79,8 +76,9 @@ def import_dumps(
             name = store.dump_name(moment, source.named.database if len(dumps) > 1 else None)
             try:
                 with opened(source, domain) as found:
-                    if found.sha256 in known:
-                        row |= {"state": "known", "point": known[found.sha256]}
+                    point_id = known.find(found.sha256, source.made.at, source.kind)
+                    if point_id is not None:
+                        row |= {"state": "known", "point": point_id}
                     elif is_dry:
                         row |= {"state": "would be imported", **_read_through(context, source, found, logins)}
                     else:

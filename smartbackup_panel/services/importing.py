@@ -2,19 +2,21 @@
 
 An agent unpacks each archive as the tenant into a folder that nothing else reaches, and the usual scan and writer make a point
 of it. An increment of the original design is laid over the point before it. Sources are never changed, one that was imported
-before is known by its checksum, and what cannot be imported is refused with its reason while the others are imported.
+before is known again, and what cannot be imported is refused with its reason while the others are imported.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from smartbackup_panel.adapters.db import points
-from smartbackup_panel.core.errors import ArchiveRefused, Cancelled, MissingDocumentRoot, SmartBackupError
-from smartbackup_panel.core.import_chain import Chains, Link, Place
+from smartbackup_panel.core.errors import AgentFailed, ArchiveRefused, Cancelled, MissingDocumentRoot, SmartBackupError
+from smartbackup_panel.core.import_chain import Chains, Known, Link, Place
 from smartbackup_panel.core.import_sources import SourceKind
 from smartbackup_panel.core.model import Domain, Point
 from smartbackup_panel.core.tree import AgentPurpose, TarSurvey
@@ -31,6 +33,7 @@ from smartbackup_panel.services.scratch import scratch_folder
 from smartbackup_panel.services.tenants import start_agent
 
 AHEAD = timedelta(days=1)
+AGENT_SECONDS = 60.0
 SHOWN_NAMES = 5
 RELEASE = "Imported points are pinned: `smartbackup unpin DOMAIN --point P` lets one go by the rules again."
 
@@ -54,8 +57,9 @@ def import_archives(context: JobContext, domain: Domain) -> Outcome:
         work = _Import(scratch, None if strip is None else os.fsencode(str(strip)), bool(params.get("dry_run")))
         work.remember(every)
         work.rows += [{"source": place, **refusal(error)} for place, error in unusable]
-        for group in _groups(sources):
-            work.take(group)
+        with closing(work):
+            for group in _groups(sources):
+                work.take(group)
     if work.made:
         renew_lists(context, domain)
         choices.write_changed(installation)
@@ -64,15 +68,17 @@ def import_archives(context: JobContext, domain: Domain) -> Outcome:
 
 @dataclass
 class _Import:
-    """One import under way: `known` maps checksums of sources to the points that were made of them."""
+    """One import under way: `rows` say of each source what became of it, `made` are the new points."""
 
     scratch: Scratch
     strip: bytes | None
     is_dry: bool
-    known: dict[str, str] = field(default_factory=dict)
+    known: Known = field(default_factory=Known)
     chains: Chains = field(default_factory=Chains)
     rows: list[Row] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
+    _agent: Agent | None = None
+    _agent_began: float = 0.0
 
     @property
     def context(self) -> JobContext:
@@ -89,7 +95,8 @@ class _Import:
             dumps = fields.get("dumps")
             for source in [fields, *(dumps if isinstance(dumps, list) else [])]:
                 if source.get("sha256"):
-                    self.known[str(source["sha256"])] = point.id
+                    at = datetime.fromisoformat(str(source["made_at"]))
+                    self.known.add(str(source["sha256"]), at, point.id)
             if fields.get("base"):
                 at = datetime.fromisoformat(str(fields["made_at"]))
                 self.chains.add(Link(at, os.path.basename(str(fields["source"])), str(fields["base"]), point.id))
@@ -110,16 +117,18 @@ class _Import:
         row_count = len(self.rows)
         try:
             with opened(source, self.domain) as found:
-                if found.sha256 in self.known:
-                    row |= {"state": "known", "point": self.known[found.sha256]}
+                known = self.known.find(found.sha256, source.made.at, source.kind)
+                if known is not None:
+                    row |= {"state": "known", "point": known}
                     return dumps
                 self._refuse_future(source)
                 place = self._place_of(source)
-                with self._start_agent() as agent:
-                    self._import(source, found, place, agent, row, dumps)
+                self._import(source, found, place, row, dumps)
         except Cancelled:
             raise
         except SmartBackupError as error:
+            if isinstance(error, AgentFailed):
+                self.close()
             self.chains.lose(source.made.at, source.name, source.kind)
             self.context.say(f"{source.path}: {error.message}", "warning")
             row |= refusal(error)
@@ -127,26 +136,41 @@ class _Import:
             return dumps
         return []
 
-    def _import(
-        self, source: Source, found: OpenSource, place: Place | None, agent: Agent, row: Row, dumps: list[Source]
-    ) -> None:
+    def _import(self, source: Source, found: OpenSource, place: Place | None, row: Row, dumps: list[Source]) -> None:
+        agent = self._reader()
         survey = self._survey(source, found, agent)
         row |= _survey_fields(survey)
-        base = source.name if place is None else place.base.name
         if self.is_dry:
-            self.known[found.sha256] = ""
+            base = source.name if place is None else place.base.name
+            self.known.add(found.sha256, source.made.at, "")
             self.chains.add(Link(source.made.at, source.name, base))
             row["state"] = "would be imported"
             self._dumps(dumps, agent, source.made.at)
             return
+        self._agent = None
+        with agent:
+            self._make(source, found, place, survey, agent, row, dumps)
+
+    def _make(
+        self,
+        source: Source,
+        found: OpenSource,
+        place: Place | None,
+        survey: TarSurvey,
+        agent: Agent,
+        row: Row,
+        dumps: list[Source],
+    ) -> None:
+        """Unpack a source that was looked through, and make a point of it with its dumps."""
         self.scratch.unpack(source, found, survey, place, agent)
         moment = store.free_moment(self.scratch.folder_fd, source.made.at)
         taken = self._dumps(dumps, agent, moment)
+        base_name = source.name if place is None else place.base.name
         fields: Row = {
             "source": source.path,
             "sha256": found.sha256,
             "kind": source.kind.value,
-            "base": "" if source.kind is SourceKind.PLAIN else base,
+            "base": "" if source.kind is SourceKind.PLAIN else base_name,
             "made_at": source.made.at.isoformat(),
             "strip": os.fsdecode(survey.strip),
             "dumps": taken.fields,
@@ -155,9 +179,9 @@ class _Import:
         parent = None if place is None else place.previous.point_id
         point = self.scratch.make_point(agent, moment, parent, taken, fields, warnings, is_partial=is_partial)
         self.made.append(point.id)
-        self.known |= dict.fromkeys((found.sha256, *taken.checksums), point.id)
+        self.known.add(found.sha256, source.made.at, point.id)
         if fields["base"]:
-            self.chains.add(Link(source.made.at, source.name, base, point.id))
+            self.chains.add(Link(source.made.at, source.name, base_name, point.id))
         row |= {"state": "imported", "point": point.id, "warnings": list(point.warnings)}
         taken.say_point(point.id)
 
@@ -177,7 +201,6 @@ class _Import:
         fields: Row = {"source": "", "sha256": "", "kind": SourceKind.DUMP.value, "dumps": taken.fields}
         point = self.scratch.make_point_of_dumps(moment, taken, fields)
         self.made.append(point.id)
-        self.known |= dict.fromkeys(taken.checksums, point.id)
         taken.say_point(point.id)
 
     def _dumps(self, dumps: list[Source], agent: Agent, moment: datetime) -> ImportedDumps:
@@ -206,6 +229,19 @@ class _Import:
                 f"{source.name} would be of {source.made.at:%Y-%m-%d %H:%M}, which is still to come",
                 hint="Rename it after the time at which it was made.",
             )
+
+    def _reader(self) -> Agent:
+        """Return an agent that reads archives and was given no folder yet; for a while one serves several."""
+        if self._agent is None or time.monotonic() - self._agent_began > AGENT_SECONDS:
+            self.close()
+            self._agent, self._agent_began = self._start_agent(), time.monotonic()
+        return self._agent
+
+    def close(self) -> None:
+        """End the agent that reads."""
+        if self._agent is not None:
+            self._agent.close()
+            self._agent = None
 
     def _start_agent(self) -> Agent:
         purpose = AgentPurpose.RESTORE if self.domain.owner_uid == 0 else AgentPurpose.READ

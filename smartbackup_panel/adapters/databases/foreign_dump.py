@@ -126,6 +126,8 @@ class ForeignDump:
         self._is_utc |= text == _UTC
         action = self._grammar.read(text)
         if isinstance(action, Program):
+            if action.kind is Kind.TRIGGER and action.table not in self._rows:
+                raise LoadFailed(f"{self._name} has a trigger for {action.table}, which it does not define.")
             self._programs.append(action)
             yield DumpPiece(self._section_of(action), dump_program(action))
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -217,7 +218,7 @@ def test_archives_that_lie_in_the_domains_folder_of_the_store_are_imported(livin
     assert oldest.archive != made.name
 
 
-LEADING = {
+LEADING: dict[str, Callable[[Path, Path], Path]] = {
     "its own folder": lambda root, into: tar(into, "-C", str(root), "."),
     "names without a dot": lambda root, into: tar(into, "-C", str(root), *sorted(os.listdir(root))),
     "the folder by name": lambda root, into: tar(into, "-C", str(root.parent), root.name),
@@ -229,20 +230,24 @@ LEADING = {
 }
 
 
-@pytest.mark.parametrize("how", LEADING)
-def test_the_domains_folder_is_found_in_plain_archives(living: Living, how: str) -> None:
+def test_the_domains_folder_is_found_in_plain_archives(living: Living) -> None:
     make_old_site(living)
     then = tree_of(living.root)
-    archive = LEADING[how](living.root, living.host.folder / "site-2026-01-15_04-30.tar.gz")
-    job = run_import(living, archive)
+    folder = living.host.folder / "plain"
+    folder.mkdir(mode=0o755)
+    for day, make in enumerate(LEADING.values(), 10):
+        make(living.root, folder / f"site-2026-01-{day}_04-30.tar.gz")
+    job = run_import(living, folder)
     assert job.state is JobState.DONE, job
-    [point] = living.points()
-    assert point.created_at == datetime(2026, 1, 15, 4, 30).astimezone(UTC)
-    found = tree_of(restored_tree(living, point))
-    if how == "names without a dot":
-        assert found.pop(b"").mode & 0o777 == 0o755
-        then.pop(b"")
-    assert not differences(then, found)
+    made = living.points()[::-1]
+    assert len(made) == len(LEADING)
+    for day, (point, how) in enumerate(zip(made, LEADING, strict=True), 10):
+        assert point.created_at == datetime(2026, 1, day, 4, 30).astimezone(UTC)
+        found = tree_of(restored_tree(living, point))
+        if how == "names without a dot":
+            assert found[b""].mode & 0o777 == 0o755
+            found[b""] = then[b""]
+        assert not differences(then, found), how
 
 
 def test_what_lies_beside_the_domains_folder_is_left_out_and_said(living: Living) -> None:
@@ -268,6 +273,27 @@ def test_which_of_several_folders_is_the_domains_can_be_said(living: Living) -> 
     run_import(living, archive, strip="b/shop.example")
     [point] = living.points()
     assert (restored_tree(living, point) / "index.php").is_file()
+
+
+def test_a_folder_of_the_domains_name_beside_others_is_not_guessed(living: Living) -> None:
+    make_old_site(living)
+    whole = living.host.folder / "whole"
+    shutil.copytree(living.root, whole / "srv/shop.example", symlinks=True)
+    (whole / "etc").mkdir()
+    (whole / "etc/nginx.conf").write_text("server {}")
+    archive = tar(living.host.folder / "whole.tar.gz", "-C", str(whole), ".")
+    assert "other folders beside it" in reason_of(run_import(living, archive), "whole.tar.gz")
+    own_copy = living.root / "shop.example"
+    own_copy.mkdir()
+    (own_copy / "copy.txt").write_text("a folder of the site itself")
+    own(own_copy)
+    own(own_copy / "copy.txt")
+    for path in (own_copy / "copy.txt", own_copy, living.root):
+        old(path, FULL_UNIX)
+    site = tar(living.host.folder / "site.tar.gz", "-C", str(living.root), ".")
+    run_import(living, site)
+    [point] = living.points()
+    assert not differences(tree_of(living.root), tree_of(restored_tree(living, point)))
 
 
 def test_absolute_names_of_something_else_are_refused(living: Living) -> None:
