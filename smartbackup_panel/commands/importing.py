@@ -37,19 +37,28 @@ def _tell(result: dict[str, Any]) -> None:
             str(row.get("created_at", ""))[:16].replace("T", " "),
             row["state"],
             str(row.get("point") or "")[:8],
-            _said(row),
+            _content(row),
         )
         for row in result["sources"]
     ]
-    show_table(("source", "made (UTC)", "", "point", ""), rows)
+    if not rows:
+        click.echo("There is nothing to import.")
+        return
+    show_table(("source", "made (UTC)", "", "point", "holds"), rows)
+    for row in result["sources"]:
+        if row["state"] == "refused":
+            click.echo(click.style(f"{row['source']}: {row['reason']}", fg="red"), err=True)
+            click.echo(row["hint"], err=True)
+        for warning in row.get("warnings", []):
+            click.echo(f"{row['source']}: {warning}")
     if result["note"]:
         click.echo(result["note"])
 
 
-def _said(row: dict[str, Any]) -> str:
-    if row["state"] == "refused":
-        return f"{row['reason']} {row['hint']}"
-    told = [f"database {row['database']}"] if row.get("database") else []
-    if "files" in row:
-        told.append(f"{row['files']} files" + (f" of {row['strip']}" if row["strip"] else ""))
-    return "; ".join([*told, *row.get("warnings", [])])
+def _content(row: dict[str, Any]) -> str:
+    """Return what a source holds, as far as it was looked through."""
+    if row.get("database"):
+        return f"database {row['database']}"
+    if "files" not in row:
+        return ""
+    return f"{row['files']} files" + (f" of {row['strip']}" if row["strip"] else "")

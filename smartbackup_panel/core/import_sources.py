@@ -65,7 +65,7 @@ class Moment:
 
 
 def read_name(name: str) -> SourceName | None:
-    """Return what a file is by its name; None for one that is no archive and no dump."""
+    """Return what a file is by its name; None for one that is no archive and no dump, or that nobody can read."""
     if found := _BACKUP.fullmatch(name):
         kind = SourceKind.INCREMENTAL if found[3] else SourceKind.FULL
         return SourceName(kind, _time(found[1][:4], found[1][4:6], found[1][6:], *_pairs(found[2])))
@@ -73,7 +73,7 @@ def read_name(name: str) -> SourceName | None:
         return SourceName(
             SourceKind.DUMP, _time(found[1][:4], found[1][4:6], found[1][6:], *_pairs(found[2])), found[3] or ""
         )
-    if _PLAIN.fullmatch(name):
+    if _PLAIN.fullmatch(name) and name.isprintable():
         dates = (_time(*found.groups("00")) for found in _DATE.finditer(name))
         return SourceName(SourceKind.PLAIN, next((date for date in dates if date is not None), None))
     return None

@@ -49,7 +49,7 @@ class Scratch:
         previous = None if place is None else self._point(place.previous.point_id)
         is_there = previous is not None and self.tree_of == previous.id
         self.tree_of = ""
-        self._check_room(survey, None if is_there else previous)
+        self.check_room(survey, None if is_there else previous)
         agent.use_folder(self.scratch_fd)
         if not is_there:
             agent.empty(self.scratch_fd)
@@ -177,7 +177,7 @@ class Scratch:
             imported=imported,
         )
 
-    def _check_room(self, survey: TarSurvey, laid_out: Point | None) -> None:
+    def check_room(self, survey: TarSurvey, laid_out: Point | None = None) -> None:
         """Raise NoSpace where the unpacked files and an archive that compresses nothing of them would pass the reserve."""
         usable = store.check_room(self.context.installation, self.folder_fd)
         needed = 2 * survey.size_bytes + BLOCK_BYTES * survey.file_count

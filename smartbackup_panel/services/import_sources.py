@@ -133,7 +133,7 @@ def find_sources(
 def opened(source: Source, domain: Domain) -> Iterator[OpenSource]:
     """Give a source's open file, its checksum, and its list of changed files. Raises ArchiveRefused, ArchiveDamaged."""
     with closing(_open_place(source.folder)) as folder_fd, closing(_open_file(folder_fd, source.name, domain)) as fd:
-        facts, sha256 = _facts(os.fstat(fd)), _sha256(fd)
+        facts, sha256 = _facts(os.fstat(fd)), _sha256(fd, source.name)
         if MAGIC in os.pread(fd, _OWN_FOOTER_BYTES, max(0, os.fstat(fd).st_size - _OWN_FOOTER_BYTES)):
             hint = "`smartbackup rebuild-catalog` records the points of a store; `tar` unpacks such an archive too."
             raise ArchiveRefused(f"{source.name} is an archive of this product", hint=hint)
@@ -246,9 +246,13 @@ def _facts(found: os.stat_result) -> tuple[int, ...]:
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def _sha256(fd: int) -> str:
+def _sha256(fd: int, name: str) -> str:
+    """Return the checksum of a whole file, which is read from its beginning again afterwards. Raises ArchiveDamaged."""
     digest = hashlib.sha256()
-    while piece := os.read(fd, _READ_BYTES):
-        digest.update(piece)
+    try:
+        while piece := os.read(fd, _READ_BYTES):
+            digest.update(piece)
+    except OSError as error:
+        raise ArchiveDamaged(f"{name} cannot be read: {error.strerror}") from error
     os.lseek(fd, 0, os.SEEK_SET)
     return digest.hexdigest()

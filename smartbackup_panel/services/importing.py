@@ -26,7 +26,14 @@ from smartbackup_panel.services.analysis import on_step
 from smartbackup_panel.services.dumping import find_logins
 from smartbackup_panel.services.import_dumps import ImportedDumps, import_dumps, refusal
 from smartbackup_panel.services.import_point import Scratch
-from smartbackup_panel.services.import_sources import OpenSource, OwnFiles, Source, default_places, find_sources, opened
+from smartbackup_panel.services.import_sources import (
+    OpenSource,
+    OwnFiles,
+    Source,
+    default_places,
+    find_sources,
+    opened,
+)
 from smartbackup_panel.services.jobs import JobContext, Outcome
 from smartbackup_panel.services.publishing import renew_lists
 from smartbackup_panel.services.scratch import scratch_folder
@@ -129,6 +136,7 @@ class _Import:
         except SmartBackupError as error:
             if isinstance(error, AgentFailed):
                 self.close()
+            store.remove_leftovers(self.context.installation, self.domain)
             self.chains.lose(source.made.at, source.name, source.kind)
             self.context.say(f"{source.path}: {error.message}", "warning")
             row |= refusal(error)
@@ -141,6 +149,7 @@ class _Import:
         survey = self._survey(source, found, agent)
         row |= _survey_fields(survey)
         if self.is_dry:
+            self.scratch.check_room(survey)
             base = source.name if place is None else place.base.name
             self.known.add(found.sha256, source.made.at, "")
             self.chains.add(Link(source.made.at, source.name, base))
@@ -271,7 +280,13 @@ def _groups(sources: Sequence[Source]) -> list[list[Source]]:
         is_plain = source.kind is SourceKind.PLAIN
         key = source.path if is_plain else (source.folder, source.named.local_time)
         groups.setdefault(key, []).append(source)
-    return sorted(groups.values(), key=lambda group: (group[0].made.at, group[0].path))
+    return sorted(groups.values(), key=_time_of)
+
+
+def _time_of(group: Sequence[Source]) -> tuple[datetime, str]:
+    """Return when a group's archive was made, or its dump where there is none; and its path, for a fixed order."""
+    first = next((source for source in group if source.kind is not SourceKind.DUMP), group[0])
+    return first.made.at, first.path
 
 
 def _folder_names(domain: Domain) -> list[bytes]:

@@ -223,8 +223,8 @@ class Requests:
         """
         if not actor.is_admin:
             raise NotAllowed("only an administrator imports archives")
-        if any(not place.startswith("/") or "\0" in place for place in places):
-            raise WrongUsage("a folder or file to import needs its whole path")
+        if any(not place.startswith("/") or not place.isprintable() for place in places):
+            raise WrongUsage("a folder or file to import needs its whole path, and a name that can be read")
         folder = None if strip is None else os.fsdecode(checked_path(os.fsencode(strip.strip("/"))))
         params: dict[str, object] = {"places": list(places), "strip": folder, "dry_run": dry_run}
         return self._submit(actor, JobKind.IMPORT, domain_id, params, _key("import", domain_id, repr(params)))

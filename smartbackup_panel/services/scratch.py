@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from smartbackup_panel.core.model import Domain
-from smartbackup_panel.core.tree import Tenant
+from smartbackup_panel.core.tree import AgentPurpose, Tenant
 from smartbackup_panel.engine.agent import Agent
 from smartbackup_panel.engine.fsafe import closing
 from smartbackup_panel.services.installation import Installation
@@ -60,7 +60,8 @@ def empty(installation: Installation, domain: Domain, folder_fd: int) -> None:
         return
     owner = os.fstat(folder_fd)
     tenant = Tenant(owner.st_uid, owner.st_gid)
-    with Agent.start(domain.root, tenant, spool_folder=installation.spool_folder()) as agent:
+    purpose = AgentPurpose.RESTORE if owner.st_uid == 0 else AgentPurpose.READ
+    with Agent.start(domain.root, tenant, purpose=purpose, spool_folder=installation.spool_folder()) as agent:
         agent.empty(folder_fd)
 
 

@@ -35,6 +35,7 @@ def is_at_the_increment(store: Path) -> bool:
 
 
 def names_in(store: Path) -> list[str]:
+    """Return what lies in the domain's folder of the store."""
     folder = store / SHOP
     return os.listdir(folder) if folder.is_dir() else []
 
@@ -57,6 +58,7 @@ def old_backups(installation: Installation) -> Original:
 def test_a_killed_import_leaves_no_half_point(installation: Installation, old_backups: Original) -> None:
     installation.smartbackup("domains")
     steps: list[Callable[[Path], bool]] = [is_unpacking, is_writing, is_publishing, is_at_the_increment]
+    store = installation.backup_root
     for number, step in enumerate(steps):
         # The same job is begun again three times at most; another folder makes it another job.
         place = old_backups.backups if number < 3 else old_backups.folder
@@ -69,7 +71,7 @@ def test_a_killed_import_leaves_no_half_point(installation: Installation, old_ba
             time.sleep(0.002)
         run.send_signal(signal.SIGKILL)
         assert run.wait() == -signal.SIGKILL, f"{step.__name__} was never seen"
-        assert all(point["ok"] for point in installation.smartbackup("verify", SHOP)["points"])
+        assert [row["archive"] for row in installation.points(SHOP) if row["archive"] not in names_in(store)] == []
     done = installation.smartbackup("import", SHOP, str(old_backups.folder))
     assert {row["state"] for row in done["sources"]} <= {"imported", "known"}
     second, first = installation.points(SHOP)
@@ -77,6 +79,7 @@ def test_a_killed_import_leaves_no_half_point(installation: Installation, old_ba
     expected = {name for row in (first, second) for name in (row["archive"], f"{row['archive']}.meta")}
     assert set(names_in(installation.backup_root)) == expected
     assert os.listdir(installation.backup_root / ".import") == []
+    assert all(row["ok"] for row in installation.smartbackup("verify", SHOP)["points"])
     site = installation.domains_root / SHOP
     target = installation.folder / "out"
     installation.smartbackup("restore", SHOP, "--point", second["point"], "--to", str(target), "--yes")

@@ -124,7 +124,10 @@ class ForeignDump:
         if text is None:
             return
         self._is_utc |= text == _UTC
-        action = self._grammar.read(text)
+        try:
+            action = self._grammar.read(text)
+        except UnicodeDecodeError:
+            raise refused(text) from None
         if isinstance(action, Program):
             if action.kind is Kind.TRIGGER and action.table not in self._rows:
                 raise LoadFailed(f"{self._name} has a trigger for {action.table}, which it does not define.")

@@ -96,6 +96,12 @@ SET @@SESSION.SQL_LOG_BIN = @MYSQLDUMP_TEMP_LOG_BIN;
         taken(text.replace(b"NAMES utf8", b"NAMES latin1"))
 
 
+def test_names_that_are_no_text_are_refused() -> None:
+    key = b"  CONSTRAINT `k` FOREIGN KEY (`\xff`) REFERENCES `b` (`a`)\n"
+    with pytest.raises(LoadFailed):
+        taken(b"CREATE TABLE `t` (\n  `a` int,\n" + key + b") ENGINE=InnoDB;\n-- Dump completed\n")
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_what_a_restore_would_not_run_is_refused_when_it_is_imported(name: str) -> None:
     start = b"DROP TABLE IF EXISTS `wp_posts`;\nCREATE TABLE `wp_posts` (\n  `a` int\n) ENGINE=InnoDB;\n"

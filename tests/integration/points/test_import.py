@@ -13,6 +13,7 @@ import pytest
 
 from smartbackup_panel.core.model import COMMAND_LINE, Job, JobState, Point, PointKind, PointState, Verified
 from tests.integration.points.living import Living, own
+from tests.support.installation import Installation
 from tests.support.original import Original
 from tests.support.sites import differences, tree_of
 
@@ -366,3 +367,17 @@ def test_what_changed_its_kind_between_backups_is_what_it_became(living: Living,
     assert not (out / "link").is_symlink()
     for name in ("link/is/a folder.txt", "gone later.txt/too.txt", "empty/no more.txt"):
         assert (out / name).read_bytes() == b"now"
+
+
+def test_a_site_that_belongs_to_root_is_imported_like_any_other(installation: Installation) -> None:
+    site = installation.add_site("shop.example", {"index.php": "<?php", "img/a.png": os.urandom(2000)}, tenant=None)
+    archive = tar(installation.folder / "site.tar.gz", "-C", str(site.root.parent), site.root.name)
+    found = installation.smartbackup("import", "shop.example", str(archive))
+    assert [row["state"] for row in found["sources"]] == ["imported"]
+    again = installation.smartbackup("import", "shop.example", str(archive.parent / "site.tar.gz"))
+    assert again["sources"][0]["point"] == found["points"][0]
+    assert again["points"] == []
+    target = installation.folder / "out"
+    installation.smartbackup("restore", "shop.example", "--point", found["points"][0], "--to", str(target), "--yes")
+    assert (target / "img/a.png").read_bytes() == (site.root / "img/a.png").read_bytes()
+    assert installation.points("shop.example")[0]["imported"] == str(archive)

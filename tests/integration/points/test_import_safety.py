@@ -160,6 +160,15 @@ def test_a_malformed_meta_says_nothing(living: Living) -> None:
         assert (source.kind, source.meta, refused) == (SourceKind.FULL, OriginalMeta(), [])
 
 
+def test_names_that_nobody_can_read_are_passed_over(living: Living) -> None:
+    sources = living.host.folder / "sources"
+    sources.mkdir(mode=0o755)
+    for name in (b"\xff.tar.gz", b"a\nb.tar.gz", b"\x1b[2J.tar.gz"):
+        with open(os.fsencode(sources) + b"/" + name, "wb") as file:
+            file.write(gzip.compress(FILE + END))
+    assert rows(run_import(living, sources)) == []
+
+
 def test_what_would_be_of_the_future_is_refused(living: Living) -> None:
     archive = tar(living.host.folder / "backup_20300101_000000.tar.gz", "-C", str(living.root), ".")
     assert "still to come" in reason_of(run_import(living, archive), archive.name)
@@ -189,6 +198,9 @@ def test_only_administrators_import_and_only_by_whole_paths(living: Living) -> N
     requests = living.host.services.requests
     with pytest.raises(NotAllowed):
         requests.import_archives(ALICE, living.domain.id, ["/var/backups"])
+    for place in ("/var/back\nups", "/var/\udcff"):
+        with pytest.raises(WrongUsage):
+            requests.import_archives(COMMAND_LINE, living.domain.id, [place])
     with pytest.raises(WrongUsage):
         requests.import_archives(COMMAND_LINE, living.domain.id, ["backups"])
 
