@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from smartbackup_panel.adapters.db import domains, people, points, policies, schedules
 from smartbackup_panel.adapters.db.policies import Policy
 from smartbackup_panel.core.errors import SmartBackupError
-from smartbackup_panel.core.model import PANEL, Domain, Schedule
+from smartbackup_panel.core.model import PANEL, Domain, Schedule, Strategy
 from smartbackup_panel.services import scheduling, sidecars
 from smartbackup_panel.services.installation import Installation
 
@@ -93,7 +93,7 @@ def _every_choice(tx: Connection) -> dict[str, dict[str, object]]:
 
 def _schedule_fields(schedule: Schedule) -> dict[str, object]:
     lines = [f"{line.cron}={line.kind}" if line.kind else line.cron for line in schedule.lines]
-    return {"lines": lines, "timezone": schedule.timezone}
+    return {"lines": lines, "timezone": schedule.timezone, "strategy": schedule.strategy}
 
 
 def _write(installation: Installation, domain: Domain, fields: dict[str, object]) -> None:
@@ -152,8 +152,12 @@ def _pin_schedule(installation: Installation, tx: Connection, domain: Domain, fi
     lines = fields.get("lines")
     expressions = [str(line) for line in lines] if isinstance(lines, list) else []
     try:
-        scheduling.set_schedule(installation, tx, domain, expressions, str(fields.get("timezone")))
-    except SmartBackupError:  # of a version that knew other expressions or zones: the analysis decides again
+        strategy = Strategy(str(fields.get("strategy", Strategy.FULL)))
+        scheduling.set_schedule(installation, tx, domain, expressions, str(fields.get("timezone")), strategy)
+    except (
+        SmartBackupError,
+        ValueError,
+    ):  # of a version that knew other expressions or zones: the analysis decides again
         return False
     return True
 

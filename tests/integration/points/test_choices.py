@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from smartbackup_panel.adapters.db import points, policies, schedules
-from smartbackup_panel.core.model import COMMAND_LINE, ScheduleLine
+from smartbackup_panel.core.model import COMMAND_LINE, ScheduleLine, Strategy
 from smartbackup_panel.core.tree import PointKind
 from smartbackup_panel.services import choices, sidecars
 from smartbackup_panel.services.rebuild import rebuild
@@ -33,7 +33,9 @@ def choose(living: Living) -> None:
     services.policies.set_exclusions(COMMAND_LINE, living.domain.id, PATTERNS)
     services.left_out.choose(COMMAND_LINE, living.domain.id, "all", ["wp_log*"])
     with living.host.installation.state.write() as tx:
-        set_schedule(living.host.installation, tx, living.domain, ["30 2 * * 0=full", "5 4 * * *"], "Europe/Rome")
+        set_schedule(
+            living.host.installation, tx, living.domain, ["30 2 * * 0=full", "5 4 * * *"], "Europe/Rome", Strategy.MIXED
+        )
 
 
 def pinned(living: Living) -> set[str]:
@@ -66,6 +68,7 @@ def test_choices_come_back_after_the_state_was_lost(living: Living) -> None:
         schedule = schedules.find_schedule(tx, living.domain.id)
     assert policy == policies.Policy({**RULES}, {**PATTERNS}, {"tables": ["wp_log*"], "how_much": "all"})
     assert schedule is not None and schedule.pinned and schedule.timezone == "Europe/Rome"
+    assert schedule.strategy is Strategy.MIXED
     assert schedule.lines == (ScheduleLine("30 2 * * 0", PointKind.FULL), ScheduleLine("5 4 * * *"))
     keeping = living.host.services.policies.keeping(COMMAND_LINE, living.domain.id)
     assert (keeping.rules.last, keeping.rules.weekly, keeping.own) == (3, 11, ("last", "weekly"))
