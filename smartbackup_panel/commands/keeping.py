@@ -9,12 +9,15 @@ import click
 from smartbackup_panel.commands.session import Session, command
 
 if TYPE_CHECKING:
-    from smartbackup_panel.services.policies import Keeping
+    from smartbackup_panel.services.exclusion_preview import Weighed
+    from smartbackup_panel.services.policies import Keeping, LeavingOut
 
 
 @click.command()
 @click.argument("domain")
-@click.option("--dry-run", is_flag=True, help="Only say what stays and what goes, and why.")
+@click.option(
+    "--dry-run", is_flag=True, help="Only say what stays and what goes, and why; also of rules that are named."
+)
 @click.option("--set", "wanted", multiple=True, metavar="RULE=NUMBER", help="Give the domain a rule of its own.")
 @click.option("--default", "as_settings", is_flag=True, help="Let the settings decide for this domain again.")
 @command
@@ -23,10 +26,14 @@ def retention(session: Session, domain: str, dry_run: bool, wanted: tuple[str, .
     from smartbackup_panel.core.model import COMMAND_LINE
 
     found, policies = session.domain(domain), session.services.policies
+    if dry_run:
+        present = policies.keeping(COMMAND_LINE, found.id)
+        own = {} if as_settings else {name: getattr(present.rules, name) for name in present.own}
+        _tell(session, domain, policies.keeping(COMMAND_LINE, found.id, own | _numbers(wanted)))
+        return
     if wanted or as_settings:
         policies.set_retention(COMMAND_LINE, found.id, None if as_settings else _numbers(wanted))
         session.keep_choices()
-    if dry_run or wanted or as_settings:
         _tell(session, domain, policies.keeping(COMMAND_LINE, found.id))
         return
     job = session.run(session.services.requests.retention(COMMAND_LINE, found.id))
@@ -114,6 +121,7 @@ def _tell_removed(result: dict[str, Any]) -> None:
 )
 @click.option("--rebuildable/--no-rebuildable", default=None, help="Leave out what a lock file makes again.")
 @click.option("--default", "as_settings", is_flag=True, help="Let the settings decide for this domain again.")
+@click.option("--dry-run", is_flag=True, help="Only say what it would leave out of the newest restore point.")
 @command
 def exclusions(
     session: Session,
@@ -122,19 +130,37 @@ def exclusions(
     patterns: tuple[str, ...],
     rebuildable: bool | None,
     as_settings: bool,
+    dry_run: bool,
 ) -> None:
     """Show or choose what a domain leaves out of its restore points."""
-    from smartbackup_panel.commands.tables import show_table
     from smartbackup_panel.core.model import COMMAND_LINE
 
     found, policies = session.domain(domain), session.services.policies
     wanted: dict[str, object] = {"profile": profile, "patterns": list(patterns), "rebuildable": rebuildable}
     chosen = {name: value for name, value in wanted.items() if value not in (None, [])}
-    if chosen or as_settings:
+    leaving, weighed = policies.exclusions(COMMAND_LINE, found.id), None
+    if dry_run:
+        own = {} if as_settings else {**leaving.own, **chosen}
+        leaving, weighed = _look(session, found.id, own)
+    elif chosen or as_settings:
         leaving = policies.set_exclusions(COMMAND_LINE, found.id, None if as_settings else chosen)
         session.keep_choices()
-    else:
-        leaving = policies.exclusions(COMMAND_LINE, found.id)
+    _tell_leaving(session, domain, leaving, weighed)
+
+
+def _look(session: Session, domain_id: str, own: dict[str, object]) -> tuple[LeavingOut, Weighed | None]:
+    from smartbackup_panel.core.errors import BadSetting
+    from smartbackup_panel.core.model import COMMAND_LINE
+
+    told = session.services.exclusion_previews.look(COMMAND_LINE, domain_id, own)
+    if told.leaving is None:
+        raise BadSetting("; ".join(message for _, message in told.wrong))
+    return told.leaving, told.weighed
+
+
+def _tell_leaving(session: Session, domain: str, leaving: LeavingOut, weighed: Weighed | None) -> None:
+    from smartbackup_panel.commands.tables import show_table, size
+
     document = {
         "domain": domain,
         "profile": leaving.holds.profile,
@@ -143,10 +169,20 @@ def exclusions(
         "patterns": list(leaving.lines),
         "needed_but_left_out": list(leaving.critical),
     }
+    if weighed is not None:
+        document["would_leave_out"] = {
+            "paths": weighed.paths,
+            "files": weighed.files,
+            "bytes": weighed.size_bytes,
+            "coming_back": weighed.coming_back,
+            "is_complete": weighed.is_complete,
+        }
 
     def tell() -> None:
         click.echo(f"Profile {leaving.holds.profile}; {len(leaving.lines)} patterns.")
         show_table(("pattern",), [(line,) for line in leaving.lines])
+        if weighed is not None:
+            click.echo(f"{weighed.files} files ({size(weighed.size_bytes)}) of the newest point would be left out.")
         for name in leaving.critical:
             click.echo(click.style(f"This site needs {name}, and the patterns leave it out.", fg="red"), err=True)
 

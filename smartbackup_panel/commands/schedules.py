@@ -10,6 +10,7 @@ from smartbackup_panel.commands.session import Session, command
 
 if TYPE_CHECKING:
     from smartbackup_panel.core.model import Domain
+    from smartbackup_panel.services.schedule_choice import ScheduleTold
 
 
 @click.group()
@@ -35,16 +36,26 @@ def show(session: Session, domain: str) -> None:
     type=click.Choice(["full", "incremental", "mixed", "differential"]),
     help="What runs without a type make.",
 )
+@click.option("--dry-run", is_flag=True, help="Only say what they mean and when the next five runs would be.")
 @command
 def set_lines(
-    session: Session, domain: str, expressions: tuple[str, ...], timezone: str | None, strategy: str | None
+    session: Session,
+    domain: str,
+    expressions: tuple[str, ...],
+    timezone: str | None,
+    strategy: str | None,
+    dry_run: bool,
 ) -> None:
     """Pin a domain's schedule to cron expressions, for example '30 2 * * *' '30 2 * * 0=full'."""
     from smartbackup_panel.core.model import COMMAND_LINE
-    from smartbackup_panel.services.schedule_choice import Wish
+    from smartbackup_panel.services.schedule_choice import Wish, refuse_wrong
 
-    found = session.domain(domain)
-    session.services.schedule_choice.choose(COMMAND_LINE, found.id, Wish(expressions, timezone, strategy))
+    found, wish = session.domain(domain), Wish(expressions, timezone, strategy)
+    if dry_run:
+        refuse_wrong(wish)
+        _tell(session, found, session.services.schedule_choice.look(COMMAND_LINE, found.id, wish))
+        return
+    session.services.schedule_choice.choose(COMMAND_LINE, found.id, wish)
     session.keep_choices()
     _tell(session, found)
 
@@ -63,11 +74,11 @@ def update(session: Session, domain: str) -> None:
     _tell(session, found)
 
 
-def _tell(session: Session, domain: Domain) -> None:
+def _tell(session: Session, domain: Domain, looked_at: ScheduleTold | None = None) -> None:
     from smartbackup_panel.commands.tables import moment, show_facts
     from smartbackup_panel.core.model import COMMAND_LINE
 
-    told = session.services.schedule_choice.of(COMMAND_LINE, domain.id)
+    told = looked_at or session.services.schedule_choice.of(COMMAND_LINE, domain.id)
     found = told.schedule
     words = "; ".join(told.in_words) or "none yet"
     document: dict[str, Any] = {

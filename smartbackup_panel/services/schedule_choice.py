@@ -72,8 +72,7 @@ class ScheduleChoice:
 
     def choose(self, actor: Actor, domain_id: str, wish: Wish) -> ScheduleTold:
         """Pin a domain's schedule to a wish. Raises WrongUsage, NotAllowed; nothing is changed then."""
-        for _, message in find_wrong(wish):
-            raise WrongUsage(message, hint="For example '30 3 * * *' for daily at 03:30.")
+        refuse_wrong(wish)
         with self.installation.state.write() as tx:
             domain = _domain_of_admin(tx, actor, domain_id)
             strategy = Strategy(wish.strategy) if wish.strategy else None
@@ -109,6 +108,14 @@ def _domain_of_admin(tx: Connection, actor: Actor, domain_id: str) -> Domain:
     if not actor.is_admin:
         raise NotAllowed("only an administrator decides when domains are backed up")
     return domain
+
+
+def refuse_wrong(wish: Wish) -> None:
+    """Raise WrongUsage, with all that is wrong, for a wish that cannot be used."""
+    if wrong := find_wrong(wish):
+        raise WrongUsage(
+            "; ".join(message for _, message in wrong), hint="For example '30 3 * * *' for daily at 03:30."
+        )
 
 
 def find_wrong(wish: Wish) -> tuple[tuple[str, str], ...]:

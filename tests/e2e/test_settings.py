@@ -46,8 +46,8 @@ class Visit:
 
 @pytest.fixture
 def visit() -> Iterator[Visit]:
-    """Give a site of Alice's with three restore points; the worker and the pages run."""
-    with make_installation({"RECONCILE_SECONDS": "3600"}) as installation:
+    """Give a site of Alice's with three restore points; the worker and the pages run, these without any right."""
+    with make_installation({"RECONCILE_SECONDS": "3600", "WEB_ACCOUNT": "nobody"}) as installation:
         owner = str(ALICE.uid) if os.geteuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
         installation.smartbackup("account", "add", "rosa", "--role", "admin", words=f"{PASSWORD}\n")
         installation.smartbackup("account", "add", "alice", "--owner", owner, words=f"{PASSWORD}\n")
