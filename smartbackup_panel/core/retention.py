@@ -6,13 +6,15 @@ domain whose backups stopped loses nothing, and a clock that jumps ahead removes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from smartbackup_panel.core.errors import WrongUsage
 from smartbackup_panel.core.model import Point, PointState
+from smartbackup_panel.core.new_fulls import find_new_fulls
 
 AHEAD = timedelta(days=1)
 DAMAGED_KEPT = timedelta(days=30)
@@ -52,11 +54,15 @@ RULE_NAMES = tuple(row.name for row in fields(Rules))
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A point, whether it stays, and why in the words of the page."""
+    """A point, whether it stays, and why in the words of the page.
+
+    `becomes_full`: it is written again as a full point first, so that what it builds on can go.
+    """
 
     point: Point
     stays: bool
     reason: str
+    becomes_full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,28 +75,60 @@ class _Period:
 
 
 def judge_points(
-    points: Sequence[Point], rules: Rules, now: datetime, zone: str, in_use: Iterable[str] = ()
+    points: Sequence[Point],
+    rules: Rules,
+    now: datetime,
+    zone: str,
+    in_use: Iterable[str] = (),
+    *,
+    makes_fulls: bool = True,
 ) -> list[Verdict]:
     """Return a verdict on each of a domain's points (newest first, as they come).
 
-    What stays is closed under parents: a point that another one builds on stays as long as that one does. Points with
+    What stays is closed under parents: a point that another one builds on stays as long as that one does, unless the other
+    one becomes a full point of its own (see new_fulls); without `makes_fulls` none does. Points with
     other parts (files, databases) are judged apart, so that one of less never takes the place of one of more.
     """
     newest_first = sorted(points, key=lambda point: (point.created_at, point.id), reverse=True)
+    look = partial(_reasons, rules=rules, now=now, zone=ZoneInfo(zone), used=frozenset(in_use))
+    why, lasting = look(newest_first)
+    new_fulls: set[str] = set()
+    for chain in find_new_fulls(newest_first, why, lasting) if makes_fulls else ():
+        wanted = new_fulls | {point.id for point in chain}
+        # Weeks and longer prefer what stands alone: a new full point must not take the place of another one.
+        if look([_alone(point, wanted) for point in newest_first])[0].keys() == why.keys():
+            new_fulls = wanted
+    for point_id in new_fulls:
+        why[point_id] += "; it becomes a full point of its own"
+    _keep_parents(newest_first, why, new_fulls)
+    return [
+        Verdict(point, point.id in why, why.get(point.id) or _why_it_goes(point), point.id in new_fulls)
+        for point in points
+    ]
+
+
+def _alone(point: Point, ids: Collection[str]) -> Point:
+    return replace(point, parent_id=None) if point.id in ids else point
+
+
+def _reasons(
+    newest_first: Sequence[Point], rules: Rules, now: datetime, zone: ZoneInfo, used: frozenset[str]
+) -> tuple[dict[str, str], set[str]]:
+    """Return by id why points stay for their own sake, and which of them nothing uses and no rule of days keeps."""
     why: dict[str, str] = {}
-    used = frozenset(in_use)
     for point in newest_first:
         if reason := _own_reason(point, now, used):
             why[point.id] = reason
+    lasting = {point.id for point in newest_first if point.pinned}
     series: dict[tuple[bool, bool], list[Point]] = {}
     for point in newest_first:
         if point.is_restorable and point.created_at <= now + AHEAD:
             series.setdefault((point.archive is not None, bool(point.databases)), []).append(point)
     for sound in series.values():
-        for point_id, reason in _judge_series(sound, rules, ZoneInfo(zone)):
-            why.setdefault(point_id, reason)
-    _keep_parents(newest_first, why)
-    return [Verdict(point, point.id in why, why.get(point.id) or _why_it_goes(point)) for point in points]
+        for point_id, reason, lasts in _judge_series(sound, rules, zone):
+            if why.setdefault(point_id, reason) is reason and lasts:
+                lasting.add(point_id)
+    return why, lasting - used
 
 
 def _own_reason(point: Point, now: datetime, in_use: frozenset[str]) -> str | None:
@@ -106,20 +144,21 @@ def _own_reason(point: Point, now: datetime, in_use: frozenset[str]) -> str | No
     return None
 
 
-def _judge_series(sound: list[Point], rules: Rules, zone: ZoneInfo) -> Iterable[tuple[str, str]]:
-    """Yield (point id, reason) of what the rules keep of sound points of one kind, newest first."""
+def _judge_series(sound: list[Point], rules: Rules, zone: ZoneInfo) -> Iterable[tuple[str, str, bool]]:
+    """Yield (point id, reason, whether it lasts for weeks) of what the rules keep of sound points of one kind, newest first."""
     good = next((point for point in sound if point.state is PointState.GOOD), sound[0])
-    yield good.id, "the last good point"
+    yield good.id, "the last good point", False
     for point in sound[: max(1, rules.floor)]:
-        yield point.id, f"at least {rules.floor} points always stay"
+        yield point.id, f"at least {rules.floor} points always stay", False
     for point in sound[: rules.last]:
-        yield point.id, f"one of the last {rules.last}"
+        yield point.id, f"one of the last {rules.last}", False
     since = sound[0].created_at - timedelta(days=rules.days)
     for point in sound:
         if rules.days and point.created_at > since:
-            yield point.id, f"made within {rules.days} days"
+            yield point.id, f"made within {rules.days} days", False
     for period in _periods(rules):
-        yield from _one_of_each(sound, period, zone)
+        for point_id, reason in _one_of_each(sound, period, zone):
+            yield point_id, reason, period.prefers_full
 
 
 def _periods(rules: Rules) -> tuple[_Period, ...]:
@@ -141,12 +180,17 @@ def _one_of_each(sound: list[Point], period: _Period, zone: ZoneInfo) -> Iterabl
         yield (alone if alone is not None and period.prefers_full else group[0]).id, f"kept for {name}"
 
 
-def _keep_parents(newest_first: list[Point], why: dict[str, str]) -> None:
-    """Keep everything that a kept point builds on, however the times of the points lie."""
+def _keep_parents(newest_first: list[Point], why: dict[str, str], new_fulls: Collection[str]) -> None:
+    """Keep everything that a kept point builds on, however the times of the points lie; new full points need nothing."""
     by_id = {point.id: point for point in newest_first}
     for point in newest_first:
         child = point
-        while child.id in why and (parent := by_id.get(child.parent_id or "")) is not None and parent.id not in why:
+        while (
+            child.id in why
+            and child.id not in new_fulls
+            and (parent := by_id.get(child.parent_id or "")) is not None
+            and parent.id not in why
+        ):
             why[parent.id] = f"the point of {point.created_at:%Y-%m-%d %H:%M} builds on it"
             child = parent
 

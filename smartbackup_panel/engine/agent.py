@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TypeVar
 
@@ -177,20 +178,36 @@ class Agent:
         if sink.codec is not options.codec or len(options.point_id) != 16:
             raise WrongUsage("the archive and the options of its point do not agree")
         names, fds = _parts(earlier)
-
-        def take(event: messages.Event) -> None:
-            if isinstance(event, messages.CopyFrame):
-                if earlier is None or not options.is_synthetic:
-                    raise ArchiveRefused("the agent would copy frames where none are to be copied")
-                sink.copy_frame(earlier.file(event.archive), event.frame)
-            else:
-                _take(sink, event)
-
+        take = partial(_take, sink, earlier if options.is_synthetic else None)
         written = self._ask(messages.Write(options, names), Written, fds, take, on_progress)
         needed = [] if earlier is None or options.kind is PointKind.FULL else _rows_for_child(earlier)
         if written.is_unchanged and needed and sink.frame_count == 1:
             sink.forget_blocks()
-        finished = sink.finish(self._totals(options, written), needed)
+        return self._finish(sink, options, written, needed, self._scan_started_at_ns, started)
+
+    def copy_point(
+        self, sink: ArchiveSink, options: WriteOptions, point: ArchiveSet, on_progress: OnProgress | None = None
+    ) -> ArchiveSummary:
+        """Write a point again as a full one into `sink` and finish it (not yet published); the folder is not looked at.
+
+        `options` are a full point's, with the id and the time of `point`. Raises ArchiveDamaged.
+        """
+        started = time.monotonic()
+        names, fds = _parts(point)
+        request = messages.CopyPoint(names, options)
+        written = self._ask(request, Written, fds, partial(_take, sink, point), on_progress)
+        return self._finish(sink, options, written, [], point.facts.scan_started_at_ns, started)
+
+    @staticmethod
+    def _finish(
+        sink: ArchiveSink,
+        options: WriteOptions,
+        written: Written,
+        needed: list[ArchiveRow],
+        scan_started_at_ns: int,
+        started: float,
+    ) -> ArchiveSummary:
+        finished = sink.finish(_totals(options, written, scan_started_at_ns), needed)
         return ArchiveSummary(
             kind=options.kind,
             point_id=options.point_id,
@@ -208,19 +225,6 @@ class Agent:
             silent=written.silent,
             is_unchanged=sink.is_without_list,
             seconds=time.monotonic() - started,
-        )
-
-    def _totals(self, options: WriteOptions, written: Written) -> Totals:
-        return Totals(
-            kind=KIND_OF_POINT[options.kind],
-            point_id=options.point_id,
-            created_at_ns=int(options.created_at.timestamp() * 1_000_000) * 1_000,
-            scan_started_at_ns=self._scan_started_at_ns,
-            entry_count=written.entry_count,
-            file_count=written.file_count,
-            original_bytes=written.original_bytes,
-            stored_bytes=written.stored_bytes,
-            skipped_count=written.skipped.count,
         )
 
     def verify(
@@ -479,9 +483,27 @@ def _rows_for_child(earlier: ArchiveSet) -> list[ArchiveRow]:
     return [*earlier.rows[:-1], ArchiveRow(earlier.name, own.root_digest, own.frame_count)]
 
 
-def _take(sink: ArchiveSink, event: messages.Event) -> None:
-    """Put one part of an archive where it belongs."""
+def _totals(options: WriteOptions, written: Written, scan_started_at_ns: int) -> Totals:
+    return Totals(
+        kind=KIND_OF_POINT[options.kind],
+        point_id=options.point_id,
+        created_at_ns=int(options.created_at.timestamp() * 1_000_000) * 1_000,
+        scan_started_at_ns=scan_started_at_ns,
+        entry_count=written.entry_count,
+        file_count=written.file_count,
+        original_bytes=written.original_bytes,
+        stored_bytes=written.stored_bytes,
+        skipped_count=written.skipped.count,
+    )
+
+
+def _take(sink: ArchiveSink, copied: ArchiveSet | None, event: messages.Event) -> None:
+    """Put one part of an archive where it belongs; frames may be copied out of `copied` alone."""
     match event:
+        case messages.CopyFrame():
+            if copied is None:
+                raise ArchiveRefused("the agent would copy frames where none are to be copied")
+            sink.copy_frame(copied.file(event.archive), event.frame)
         case messages.Frame():
             sink.add_frame(event.packed, event.plain_bytes, event.sha256)
         case messages.Mark():

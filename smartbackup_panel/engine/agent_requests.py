@@ -40,6 +40,7 @@ from smartbackup_panel.engine.ownership import Ownership
 from smartbackup_panel.engine.plain_extract import PlainExtract
 from smartbackup_panel.engine.plain_survey import survey
 from smartbackup_panel.engine.plain_tar import PlainTar
+from smartbackup_panel.engine.point_copy import PointCopy
 from smartbackup_panel.engine.restore_choice import choose
 from smartbackup_panel.engine.restore_plan import plan_restore
 from smartbackup_panel.engine.restore_writer import Finisher, RestoreWriter
@@ -76,6 +77,9 @@ class AgentRequests:
                 return self._compare_again(request, fds)
             case messages.Write():
                 return self._write(request, fds)
+            case messages.CopyPoint():
+                with _open_point(request.archives, fds) as point:
+                    return PointCopy(point, request.options, _WriteEvents(self._channel)).write()
             case messages.Verify():
                 return self._verify(request, fds)
             case messages.Inspect():

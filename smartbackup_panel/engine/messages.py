@@ -52,6 +52,13 @@ class Write(msgspec.Struct, tag=True, frozen=True):
     earlier: list[str]
 
 
+class CopyPoint(msgspec.Struct, tag=True, frozen=True):
+    """Write a point again as a full one, out of its archives; descriptors: these archives."""
+
+    archives: list[str]
+    options: WriteOptions
+
+
 class Verify(msgspec.Struct, tag=True, frozen=True):
     """Read back, or of so many files a sample (0: every byte); descriptors: the point's archives."""
 
@@ -162,6 +169,7 @@ Request = (
     | Scan
     | Compare
     | Write
+    | CopyPoint
     | Verify
     | Inspect
     | ReadFile

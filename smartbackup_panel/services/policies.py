@@ -142,13 +142,21 @@ def leaving_out(installation: Installation, domain: Domain, own: Mapping[str, ob
     return LeavingOut(general, holds, own, lines, tuple(find_critical(lines, site)))
 
 
-def judge(installation: Installation, tx: Connection, domain: Domain, rules: Rules | None = None) -> list[Verdict]:
+def judge(
+    installation: Installation,
+    tx: Connection,
+    domain: Domain,
+    rules: Rules | None = None,
+    *,
+    makes_fulls: bool = True,
+) -> list[Verdict]:
     """Return what the domain's rules (or others) say of each of its points now, newest first."""
     now = installation.clock.now()
     if rules is None:
         rules = rules_of(installation, policies.find_policy(tx, domain.id).retention)
     used = policies.points_in_use(tx, domain.id, now - PLAN_HOLDS)
-    return judge_points(points.list_points(tx, domain.id), rules, now, installation.settings.timezone, used)
+    every, zone = points.list_points(tx, domain.id), installation.settings.timezone
+    return judge_points(every, rules, now, zone, used, makes_fulls=makes_fulls)
 
 
 def rules_of(installation: Installation, own: Mapping[str, object]) -> Rules:

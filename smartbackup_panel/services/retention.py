@@ -19,6 +19,7 @@ from smartbackup_panel.services import sidecars, store
 from smartbackup_panel.services.alarms import clock_is_suspect
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import JobContext, Outcome
+from smartbackup_panel.services.new_fulls import make_new_fulls
 from smartbackup_panel.services.policies import judge
 
 
@@ -26,28 +27,41 @@ def remove_old_points(context: JobContext, domain: Domain) -> Outcome:
     """Remove what no rule of the domain keeps and return what went and why; the dry run lists the same."""
     installation = context.installation
     store.remove_leftovers(installation, domain)
-    removed: list[Verdict] = []
     needs = _archives_needed(installation, domain)
-    withheld: set[str] = set()
-    while going := _take_chain(context, domain, needs, withheld):
-        store.carry_removal_through(installation, domain)
-        removed += going
-        for verdict in going:
-            context.say(f"{_name(verdict.point)} is gone: {verdict.reason}")
-        context.progress(Progress("removing", done_files=len(removed)))
+    with installation.state.read() as tx:
+        before = {point.id: point for point in points.list_points(tx, domain.id)}
+    removed = _remove_chains(context, domain, needs)
+    new_fulls = make_new_fulls(context, domain, needs)
+    if new_fulls:
+        removed += _remove_chains(context, domain, needs)
     with installation.state.read() as tx:
         left = points.list_points(tx, domain.id)
         schedule = schedules.find_schedule(tx, domain.id)
-    if removed and left:
+    if (removed or new_fulls) and left:
         sidecars.write_lists(installation, domain, left, schedule)
     return Outcome(
         {
             "domain": domain.name,
             "removed": [verdict_fields(verdict) for verdict in removed],
             "kept": len(left),
-            "freed_bytes": sum(bytes_of(verdict.point) for verdict in removed),
+            "new_fulls": [point.id for point in new_fulls],
+            "freed_bytes": sum(bytes_of(verdict.point) for verdict in removed)
+            + sum(before[point.id].archive_bytes - point.archive_bytes for point in new_fulls),
         }
     )
+
+
+def _remove_chains(context: JobContext, domain: Domain, needs: dict[str, set[str]]) -> list[Verdict]:
+    """Remove what nothing keeps, chain by chain, and return it."""
+    removed: list[Verdict] = []
+    withheld: set[str] = set()
+    while going := _take_chain(context, domain, needs, withheld):
+        store.carry_removal_through(context.installation, domain)
+        removed += going
+        for verdict in going:
+            context.say(f"{_name(verdict.point)} is gone: {verdict.reason}")
+        context.progress(Progress("removing", done_files=len(removed)))
+    return removed
 
 
 def verdict_fields(verdict: Verdict) -> dict[str, object]:
@@ -60,6 +74,7 @@ def verdict_fields(verdict: Verdict) -> dict[str, object]:
         "bytes": bytes_of(point),
         "stays": verdict.stays,
         "reason": verdict.reason,
+        "becomes_full": verdict.becomes_full,
     }
 
 
@@ -71,7 +86,7 @@ def _take_chain(context: JobContext, domain: Domain, needs: dict[str, set[str]],
     installation, now = context.installation, context.installation.clock.now()
     while True:
         with installation.state.write() as tx:
-            verdicts = [] if clock_is_suspect(tx, now) else judge(installation, tx, domain)
+            verdicts = [] if clock_is_suspect(tx, now) else judge(installation, tx, domain, makes_fulls=False)
             going = _oldest_chain([row for row in verdicts if not row.stays and row.point.id not in withheld])
             chosen = {verdict.point.id for verdict in going}
             kept = [needs.get(verdict.point.id, set()) for verdict in verdicts if verdict.point.id not in chosen]

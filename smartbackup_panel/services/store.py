@@ -28,6 +28,7 @@ from smartbackup_panel.services.installation import Installation
 MEGABYTE = 1024 * 1024
 ENDINGS = {Codec.GZIP: ".tar.gz", Codec.ZSTD: ".tar.zst"}
 META = ".meta"
+DEFAULT_LEVELS = {Codec.GZIP: 6, Codec.ZSTD: 3}
 
 
 @contextmanager
@@ -58,7 +59,7 @@ def compression(installation: Installation) -> tuple[Codec, int]:
     """Return the codec and level of the setting."""
     kind, _, level = installation.settings.compression.partition(":")
     codec = Codec(kind)
-    return codec, int(level) if level else {Codec.GZIP: 6, Codec.ZSTD: 3}[codec]
+    return codec, int(level) if level else DEFAULT_LEVELS[codec]
 
 
 def free_moment(folder_fd: int, now: datetime) -> datetime:

@@ -124,6 +124,13 @@ def set_pinned(tx: Connection, point_id: str, pinned: bool) -> None:
     tx.execute(update(points).where(points.c.id == point_id).values(pinned=pinned))
 
 
+def replace_archive(tx: Connection, made: Point) -> None:
+    """Record that a point is now held by another archive, a full one that was read back."""
+    names = ("kind", "archive", "archive_bytes", "parent_id", "root_digest", "sha256", "unchanged", "synthetic")
+    values: dict[str, object] = {name: getattr(made, name) for name in (*names, "verified", "verified_at")}
+    tx.execute(update(points).where(points.c.id == made.id).values(**values))
+
+
 def delete_points(tx: Connection, domain_id: str, point_ids: Sequence[str]) -> None:
     """Remove the records of a domain's points; their files are noted for removal in the same transaction.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -173,12 +174,21 @@ def test_no_rules_undercut_the_floor_let_a_pin_go_or_break_a_chain(
     kept = {row.point.id: row.point for row in verdicts if row.stays}
     by_id = {point.id: point for point in points}
     assert kept.keys() >= set(used) | {point.id for point in points if point.pinned}
+    new_fulls = {row.point.id for row in verdicts if row.becomes_full}
     for point in kept.values():
-        assert point.parent_id is None or point.parent_id in kept or point.parent_id not in by_id
+        stands_alone = point.parent_id is None or point.id in new_fulls
+        assert stands_alone or point.parent_id in kept or point.parent_id not in by_id
+    assert all(row.stays and row.point.is_restorable for row in verdicts if row.becomes_full)
+    assert not new_fulls & set(used)
     for has_files in (True, False):
         sound = [point for point in points if point.is_restorable and (point.archive is not None) is has_files]
         assert sum(point.id in kept for point in sound) >= min(rules.floor, len(sound))
         good = [point for point in sound if point.state is PointState.GOOD]
         assert not good or any(point.id in kept for point in good)
-    again = judge_points(list(kept.values()), rules, now, "Europe/Berlin", used)
+    left = [
+        replace(point, parent_id=None, kind=PointKind.FULL) if point.id in new_fulls else point
+        for point in kept.values()
+    ]
+    again = judge_points(left, rules, now, "Europe/Berlin", used)
     assert all(row.stays for row in again), "what stays once stays for the same rules at the same moment"
+    assert not any(row.becomes_full for row in again)
