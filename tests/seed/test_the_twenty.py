@@ -162,10 +162,18 @@ def test_10_smart_database_backup(mariadb_server: MariaDB) -> None:
         made = installation.smartbackup("backup", DOMAIN)
         [dump] = made["databases"]
         text = gzip.decompress((installation.backup_root / DOMAIN / dump["archive"]).read_bytes()).decode()
+        mariadb_server.admin("DROP TABLE wp_comments", database=database)
+        mariadb_server.admin("UPDATE wp_options SET option_value = 'hacked'", database=database)
+        installation.smartbackup("restore", DOMAIN, "--point", made["point"], "--databases-only", "--yes")
+        comments = mariadb_server.admin("SELECT comment_content FROM wp_comments", database=database)
+        address = mariadb_server.admin(
+            "SELECT option_value FROM wp_options WHERE option_name = 'siteurl'", database=database
+        )
     mariadb_server.drop_tenant(database, user)
+    assert (comments, address) == ([("a customers words",)], [("https://example.test",)])
     assert "https://example.test" in text
     assert "a customers words" in text, "comments are the customers' own: they are kept (docs/design.md)"
-    assert text.rstrip().splitlines()[-1].startswith("-- Dump completed") or "-- Dump completed" in text
+    assert "-- Dump completed" in text
 
 
 def test_11_backup_schedule_setup(example: Example) -> None:
