@@ -1,7 +1,8 @@
 """A `CREATE TABLE` as SHOW CREATE TABLE writes it: taken apart, checked, written again for another name.
 
 Foreign keys are taken out: their names are unique in a whole database, and their parents have to become scratch tables too,
-so a load adds them when all tables are there.
+so a load adds them when all tables are there. A default that names a sequence is taken out as well: the sequence has its name
+only when it is in place.
 """
 
 from __future__ import annotations
@@ -40,6 +41,19 @@ _FOREIGN_KEY = re.compile(
 )
 
 
+_SEQUENCE_DEFAULT = re.compile(
+    rb"(\s*(" + NAME + rb")[^'\"`]*?) DEFAULT nextval\((?:" + NAME + rb"\.)?(" + NAME + rb")\)", re.DOTALL
+)
+
+
+class SequenceDefault(NamedTuple):
+    """A column whose default is the next value of a sequence of the same database."""
+
+    table: str
+    column: str
+    sequence: str
+
+
 class ForeignKey(NamedTuple):
     """A constraint without its table: `rules` are the parent's columns and what happens on delete and update."""
 
@@ -51,12 +65,13 @@ class ForeignKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CreateTable:
-    """A table's definition without its name and foreign keys."""
+    """A table's definition without its name, its foreign keys and the defaults that name a sequence."""
 
     table: str
     definitions: tuple[bytes, ...]
     options: bytes
     foreign_keys: tuple[ForeignKey, ...]
+    sequence_defaults: tuple[SequenceDefault, ...] = ()
 
     def sql(self, quoted_name: str) -> bytes:
         """Return the statement that makes the table, empty and without foreign keys, under another name."""
@@ -90,11 +105,18 @@ def read_create_table(text: bytes, database: str) -> CreateTable:
             check_name(key.parent)
         elif {token.text.upper() for token in _tokens(definition, 0) if token.kind == "word"} & _KEY_WORDS:
             raise _refused(definition, "a foreign key")
+    table = own_name(head[1])
+    plain = [definition for definition, key in zip(definitions, keys, strict=True) if key is None]
     return CreateTable(
-        own_name(head[1]),
-        tuple(definition for definition, key in zip(definitions, keys, strict=True) if key is None),
+        table,
+        tuple(_SEQUENCE_DEFAULT.sub(rb"\1", definition, count=1) for definition in plain),
         _plain(text)[tokens[close].end :],
         tuple(key for key in keys if key is not None),
+        tuple(
+            SequenceDefault(table, own_name(match[2]), own_name(match[3]))
+            for definition in plain
+            if (match := _SEQUENCE_DEFAULT.match(definition))
+        ),
     )
 
 

@@ -142,7 +142,7 @@ def count_rows(insert: bytes) -> int:
     if head is None:
         return 0
     if insert.startswith(b"\n", head.end()):
-        return insert.count(b"\n(", head.end())
+        return insert.count(b"\n", head.end())
     return len(ROWS.findall(insert, head.end()))
 
 

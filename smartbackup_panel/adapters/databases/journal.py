@@ -15,7 +15,7 @@ import pymysql
 from pymysql.constants import ER
 
 from smartbackup_panel.adapters.databases.connection import Session, error_facts, quoted
-from smartbackup_panel.adapters.databases.create_table import ForeignKey
+from smartbackup_panel.adapters.databases.create_table import ForeignKey, SequenceDefault
 from smartbackup_panel.adapters.databases.programs import Kind, Program
 from smartbackup_panel.core.databases import JOURNAL_TABLE, NEW_PREFIX, OLD_PREFIX, RestoreState, SwapMode
 from smartbackup_panel.core.errors import RestoreFailed
@@ -48,7 +48,8 @@ class Record:
     """A restore: `new` maps live names to scratch tables, `rows` their counts, `keys` their foreign keys.
 
     `refused` are the programs of the dump that belong to somebody else: such live ones stay as they are.
-    `is_part`: only some tables of a dump were loaded, so everything else stays. `kept` are rows that come along at the swap.
+    `is_part`: only some tables of a dump were loaded, so everything else stays.
+    `kept` are rows that come along at the swap, `defaults` those of columns that name a sequence.
     """
 
     phase: RestoreState = RestoreState.NONE
@@ -61,6 +62,7 @@ class Record:
     is_part: bool = False
     refused: list[tuple[Kind, str]] = field(default_factory=list)
     kept: list[KeptTable] = field(default_factory=list)
+    defaults: list[SequenceDefault] = field(default_factory=list)
 
 
 class Journal:
@@ -142,6 +144,7 @@ def _record(phase: str, document: dict[str, Any]) -> Record:
         plan=None if plan is None else _plan(plan),
         is_part=bool(document.get("is_part")),
         refused=[(Kind(kind), str(name)) for kind, name in document.get("refused", ())],
+        defaults=[SequenceDefault(*map(str, row)) for row in document.get("defaults", ())],
         kept=[KeptTable(**rule) for rule in document.get("kept", ())],
     )
 

@@ -104,7 +104,7 @@ class _Loader:
 
     def take(self, chunks: Iterable[bytes]) -> None:
         """Read the whole dump; LoadFailed names the statement or the table that stopped it."""
-        grammar = DumpGrammar(self._login.name)
+        grammar = DumpGrammar(self._expected.name if self._expected is not None else self._login.name)
         packet_bytes = int(self._session.value("SELECT @@max_allowed_packet"))
         for statement in StatementReader(chunks, LoadFailed, packet_bytes):
             action = grammar.read(statement.text)
@@ -129,6 +129,7 @@ class _Loader:
             elif isinstance(action, CreateTable):
                 self._session.send(action.sql(self._new_scratch(action.table)))
                 self._record.keys += [(action.table, key) for key in action.foreign_keys]
+                self._record.defaults += action.sequence_defaults
             elif isinstance(action, CreateSequence):
                 self._sequences.add(action.name)
                 self._session.run(f"CREATE SEQUENCE {self._new_scratch(action.name)}{action.rest}")

@@ -63,6 +63,7 @@ class Swap:
         if not self._is_renamed(record):
             self._rename_forward(record, record.plan)
         carry(self._session, record, record.plan.old, {name: name for name in live_tables(self._session)})
+        self._set_sequence_defaults(record)
         self._after_renaming(record.plan.creates, {old: live for live, old in record.plan.old.items()})
         record.phase = RestoreState.SWAPPED
         self._journal.write(record)
@@ -172,6 +173,18 @@ class Swap:
             if key.name in needed and table in live:
                 temporary = f"{self._journal.scratch_name(number)}_f"
                 rename_foreign_key(self._session, table, key.name, temporary)
+
+    def _set_sequence_defaults(self, record: Record) -> None:
+        """Where the sequence is not there (a table alone came back), the column has no default and a warning says so."""
+        for table, column, sequence in record.defaults:
+            default = f"ALTER COLUMN {quoted(column)} SET DEFAULT nextval({quoted(sequence)})"
+            try:
+                self._session.run(f"ALTER TABLE {quoted(table)} {default}")
+            except pymysql.err.MySQLError as error:
+                if is_lost(error):
+                    raise
+                reason = error_facts(error)[1]
+                self._warnings.append(f"The column {column} of {table} has no default any more: {reason}.")
 
     def _rename(self, pairs: Iterable[tuple[str, str]]) -> None:
         steps = ", ".join(f"{quoted(source)} TO {quoted(target)}" for source, target in pairs)

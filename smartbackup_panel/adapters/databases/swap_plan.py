@@ -6,7 +6,14 @@ from smartbackup_panel.adapters.databases.connection import Session
 from smartbackup_panel.adapters.databases.foreign_keys import is_generated, read_foreign_keys
 from smartbackup_panel.adapters.databases.journal import Journal, Record, SwapPlan
 from smartbackup_panel.adapters.databases.probe import take_inventory
-from smartbackup_panel.adapters.databases.programs import Kind, Program, Unreadable, read_program, without_definer
+from smartbackup_panel.adapters.databases.programs import (
+    Kind,
+    Program,
+    Unreadable,
+    definer_user,
+    read_program,
+    without_definer,
+)
 from smartbackup_panel.core.databases import NEW_PREFIX, SwapMode, is_reserved
 from smartbackup_panel.core.errors import RestoreFailed
 
@@ -37,6 +44,7 @@ def plan_swap(session: Session, journal: Journal, record: Record, mode: SwapMode
     staying = unchanged | _of_others(record, programs, wanted)
     old_names = [name for name, kind in live.items() if _goes(name, kind, record, mode, wanted, staying)]
     going = [name for name in old_names if live[name] not in ("VIEW", "SEQUENCE")]
+    staying |= _of_others_on_tables(session, programs, wanted)
     leaving = [key for key in programs if _is_dropped(key, tables[key], going, mode, wanted - unchanged, staying)]
     return SwapPlan(
         mode=mode,
@@ -65,6 +73,19 @@ def _of_others(
     hidden = {key for key, program in programs.items() if isinstance(program, Unreadable) and key not in wanted}
     routines = {key for key in hidden if key[0] not in (Kind.TRIGGER, Kind.VIEW)}
     return routines | {key for key in record.refused if key[0] is not Kind.TRIGGER}
+
+
+def _of_others_on_tables(
+    session: Session, programs: dict[ProgramKey, Program | Unreadable], wanted: set[ProgramKey]
+) -> set[ProgramKey]:
+    """A trigger of somebody else goes and comes back with its table: made again, it would run under the site's own login."""
+    user = str(session.value("SELECT USER()")).rpartition("@")[0]
+    live = {key: program for key, program in programs.items() if key[0] is Kind.TRIGGER and key not in wanted}
+    return {
+        key
+        for key, program in live.items()
+        if isinstance(program, Program) and definer_user(program.create_sql) not in (None, user)
+    }
 
 
 def _same(new: Program, live: Program | Unreadable | None) -> bool:

@@ -190,3 +190,24 @@ def test_nothing_is_loaded_with_a_login_that_reaches_other_databases(alice: Tena
     assert any("has rights on the whole database server" in warning for warning in report.warnings)
     with pytest.raises(DatabaseRefused, match="nothing is loaded with it"):
         alice.adapter.load(alice.login, [text], "admin")
+
+
+def test_a_trigger_of_somebody_else_goes_and_comes_back_with_its_table(alice: Tenant, mariadb_server: MariaDB) -> None:
+    """Made again by us it would run under the site's own login from then on."""
+    name = alice.login.name
+    alice.sql(*WORDPRESS)
+    text, report = alice.dump()
+    mariadb_server.admin(
+        "CREATE DEFINER=root@localhost TRIGGER stamp BEFORE INSERT ON wp_posts FOR EACH ROW SET NEW.post_title = 'stamped'",
+        database=name,
+    )
+    alice.restore(text, report)
+    alice.sql("INSERT INTO wp_posts (post_content, post_title) VALUES ('', 'plain')")
+    assert alice.sql("SELECT post_title FROM wp_posts ORDER BY ID DESC LIMIT 1")[0] == ("plain",)
+    alice.adapter.undo(alice.login, "restore-1")
+    definer = f"SELECT DEFINER, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = '{name}'"
+    assert mariadb_server.admin(definer) == [("root@localhost", "wp_posts")]
+    alice.sql("INSERT INTO wp_posts (post_content, post_title) VALUES ('', 'plain')")
+    assert alice.sql("SELECT post_title FROM wp_posts ORDER BY ID DESC LIMIT 1")[0] == ("stamped",)
+    alice.adapter.discard(alice.login, "restore-1")
+    assert alice.reserved_tables() == []

@@ -8,7 +8,7 @@ import pytest
 
 from smartbackup_panel.adapters.databases.client import login_file
 from smartbackup_panel.core.database_hosts import Address, DatabaseLogin
-from smartbackup_panel.core.databases import DumpReport, RestoreState, SwapMode, TablePlan
+from smartbackup_panel.core.databases import DumpReport, LoadPart, RestoreState, SwapMode, TablePlan
 from smartbackup_panel.core.errors import DumpFailed, LoadFailed
 from tests.integration.databases.schemas import LONG_NAME, ODD_NAME, RICH, UNUSUAL, WORDPRESS
 from tests.integration.databases.tenant import Tenant, create_tenant, drop_tenant, in_chunks
@@ -250,3 +250,29 @@ def test_a_password_may_hold_any_character(mariadb_server: MariaDB) -> None:
     assert tenant.facts() == then
     assert password not in repr(DatabaseLogin("a", "b", password))
     drop_tenant(tenant)
+
+
+def test_a_column_that_counts_by_a_sequence_comes_back_where_the_sequence_is_gone(alice: Tenant) -> None:
+    alice.sql(
+        "CREATE SEQUENCE numbers START WITH 5",
+        "CREATE TABLE bills (id BIGINT NOT NULL DEFAULT nextval(numbers) PRIMARY KEY COMMENT 'DEFAULT nextval(`x`)', note TEXT)",
+        "INSERT INTO bills (note) VALUES ('five'), ('six')",
+    )
+    then = alice.facts()
+    text, report = alice.dump()
+    alice.sql("DROP TABLE bills", "DROP SEQUENCE numbers")
+    alice.restore(text, report)
+    assert alice.facts() == then
+    alice.sql("INSERT INTO bills (note) VALUES ('next')")
+    assert alice.sql("SELECT id > 6 FROM bills WHERE note = 'next'")[0] == (1,)
+    alice.adapter.undo(alice.login, "restore-1")
+    assert alice.facts() == {}
+
+
+def test_a_table_alone_whose_sequence_is_gone_says_so(alice: Tenant) -> None:
+    alice.sql("CREATE SEQUENCE numbers", "CREATE TABLE bills (id BIGINT NOT NULL DEFAULT nextval(numbers) PRIMARY KEY)")
+    text, report = alice.dump()
+    alice.sql("DROP TABLE bills", "DROP SEQUENCE numbers")
+    alice.adapter.load(alice.login, [text], "r", report, None, LoadPart(frozenset({"bills"})))
+    [warning] = alice.adapter.swap(alice.login, "r").warnings
+    assert warning.startswith("The column id of bills has no default any more: ")
