@@ -1,4 +1,5 @@
-"""Dumping and loading beside the servers' own programs: python -m tests.bench.databases [--megabytes 500] [--rounds 3] [--kinds mariadb,postgresql].
+"""Dumping and loading beside the servers' own programs: python -m tests.bench.databases [--megabytes 500] [--rounds 3] [--kinds mariadb,postgresql]
+[--work dump,load].
 
 A private server with a database of the asked size is dumped to nothing by our adapter and by mariadb-dump or pg_dump, and its
 dump is loaded by our adapter (read, checked, counted, put in place) and by mariadb or psql, taking turns. Printed are the
@@ -176,13 +177,17 @@ def load_by_client(scene: Scene) -> Sample:
     return run_pipeline(["/usr/bin/cat", str(scene.text)], scene.load, environment=scene.environment)
 
 
-def measure(scene: Scene, rounds: int) -> Iterator[tuple[str, Figure, Figure]]:
-    """Yield (what, ours, theirs) for dumping and loading."""
-    dump_to_file(scene)
+def measure_dump(scene: Scene, rounds: int) -> tuple[Figure, Figure]:
+    """Return our figure and theirs."""
     ours = Contender("ours", lambda _: in_a_child(lambda: dump_to_nothing(scene)))
     theirs = Contender("theirs", lambda _: run_pipeline(scene.dump, environment=scene.environment))
     first, second = compare([ours, theirs], rounds)
-    yield "dump", first, second
+    return first, second
+
+
+def measure_load(scene: Scene, rounds: int) -> tuple[Figure, Figure]:
+    """Return our figure and theirs, each into an empty database."""
+    dump_to_file(scene)
 
     def afresh(work: Callable[[Scene], Sample]) -> Callable[[int], Sample]:
         def run(_: int) -> Sample:
@@ -194,7 +199,7 @@ def measure(scene: Scene, rounds: int) -> Iterator[tuple[str, Figure, Figure]]:
     ours = Contender("ours", afresh(lambda scene: in_a_child(lambda: load(scene))))
     theirs = Contender("theirs", afresh(load_by_client))
     first, second = compare([ours, theirs], rounds)
-    yield "load", first, second
+    return first, second
 
 
 def main() -> None:
@@ -202,13 +207,16 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--kinds", default="mariadb,postgresql")
+    parser.add_argument("--work", default="dump,load")
     chosen = parser.parse_args()
+    work = {"dump": measure_dump, "load": measure_load}
     makers = {"mariadb": mariadb, "postgresql": postgresql}
     begun_with = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{chosen.megabytes} MB, median of {chosen.rounds}; this process itself begins with {begun_with:.0f} MiB")
     for kind in chosen.kinds.split(","):
         with tempfile.TemporaryDirectory() as folder, makers[kind](chosen.megabytes, Path(folder)) as scene:
-            for what, ours, theirs in measure(scene, chosen.rounds):
+            for what in chosen.work.split(","):
+                ours, theirs = work[what](scene, chosen.rounds)
                 ratio = ours.seconds / theirs.seconds
                 print(
                     f"{kind:10} {what}: {ours.seconds:7.2f} s, theirs {theirs.seconds:7.2f} s, ratio {ratio:.2f}; "

@@ -146,7 +146,8 @@ def _refuse_misplaced_extensions(connection: Connection) -> None:
     for name in misplaced_extensions(connection)[:1]:
         raise RestoreFailed(
             f"The extension {name} lies among the site's own tables, so that they cannot be replaced as a whole.",
-            hint=f"Once, as the administrator: CREATE SCHEMA extensions; ALTER EXTENSION {name} SET SCHEMA extensions.",
+            hint=f"Restore chosen tables: they go back all the same. Or once, as the administrator: CREATE SCHEMA extensions; "
+            f"ALTER EXTENSION {name} SET SCHEMA extensions.",
         )
 
 
