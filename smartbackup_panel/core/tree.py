@@ -266,7 +266,6 @@ class TarSurvey:
 
     file_count: int
     size_bytes: int
-    newest_mtime_ns: int
     strip: bytes
     elsewhere_count: int
     listed_count: int

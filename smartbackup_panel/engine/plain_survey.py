@@ -35,7 +35,7 @@ def survey(
     seen = _Seen(root.strip(b"/"), frozenset(names))
     for entry in tar:
         if entry.type is not EntryType.DIRECTORY:
-            seen.add(entry.path, entry.size, entry.mtime_ns)
+            seen.add(entry.path, entry.size)
             advanced(seen.count, seen.size_bytes)
     chosen = seen.choose(name) if strip is None else strip
     if not chosen and tar.absolute_count:
@@ -51,7 +51,6 @@ def survey(
     return TarSurvey(
         file_count=file_count,
         size_bytes=size_bytes,
-        newest_mtime_ns=seen.newest_mtime_ns,
         strip=chosen,
         elsewhere_count=seen.count - file_count,
         listed_count=len(listed),
@@ -68,18 +67,16 @@ class _Seen:
         self._counts: Counter[bytes] = Counter()
         self._sizes: dict[bytes, int] = {}
         self.size_bytes = 0
-        self.newest_mtime_ns = 0
         self._has_file_at_top = False
 
     @property
     def count(self) -> int:
         return len(self._sizes)
 
-    def add(self, path: bytes, size_bytes: int, mtime_ns: int) -> None:
+    def add(self, path: bytes, size_bytes: int) -> None:
         """Take in a file or link."""
         self._sizes[path] = size_bytes
         self.size_bytes += size_bytes
-        self.newest_mtime_ns = max(self.newest_mtime_ns, mtime_ns)
         self._has_file_at_top |= b"/" not in path
         place = self._place(path)
         if place is not None:

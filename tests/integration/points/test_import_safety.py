@@ -84,6 +84,8 @@ def test_hostile_archives_are_refused_while_the_others_are_imported(living: Livi
     found = states(job)
     assert [names[name] for name, state in found.items() if name in names and state != "refused"] == []
     assert all(row.get("reason") for row in rows(job) if row["state"] == "refused")
+    linked = next(name for name, what in names.items() if what == "a hard link out of the chosen folder")
+    assert "outside the domain's folder" in reason_of(job, linked)
     assert found[good.name] == "imported"
     assert len(living.points()) == 1
     assert (digest_of(outside), digest_of(living.root), digest_of(sources)) == before
