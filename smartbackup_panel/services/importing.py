@@ -265,6 +265,7 @@ class _Import:
             "points": self.made,
             "sources": self.rows,
             "note": RELEASE if self.made else "",
+            "warnings": [f"{row['source']}: {row['reason']}" for row in refused],
         }
         if refused and len(refused) == len(self.rows):
             return Outcome(

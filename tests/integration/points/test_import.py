@@ -327,6 +327,7 @@ def test_an_increment_after_a_lost_one_is_partial_and_says_so(living: Living, or
     job = run_import(living, original.folder)
     assert job.state is JobState.PARTIAL
     assert "cut off" in reason_of(job, first.name)
+    assert (job.result or {})["warnings"] == [f"{first}: {reason_of(job, first.name)}"]
     newest, oldest = living.points()
     assert (newest.state, oldest.state) == (PointState.PARTIAL, PointState.GOOD)
     assert first.name in newest.warnings[1]
