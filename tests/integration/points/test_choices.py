@@ -13,7 +13,7 @@ import pytest
 from smartbackup_panel.adapters.db import points, policies, schedules
 from smartbackup_panel.core.model import COMMAND_LINE, ScheduleLine, Strategy
 from smartbackup_panel.core.tree import PointKind
-from smartbackup_panel.services import choices, sidecars
+from smartbackup_panel.services import choices, sidecars, upkeep
 from smartbackup_panel.services.rebuild import rebuild
 from smartbackup_panel.services.scheduling import set_schedule
 from tests.integration.points.living import Living
@@ -148,3 +148,10 @@ def test_a_lost_file_is_written_again_and_one_that_nobody_needs_never(living: Li
     assert file_of(living).stat().st_mode & 0o777 == 0o600
     os.unlink(file_of(living))
     assert choices.write_changed(living.host.installation) == ["shop.example"]
+
+
+def test_the_worker_writes_within_a_minute_what_was_chosen_on_a_page(living: Living) -> None:
+    (one,) = living.live(1)
+    living.host.services.policies.pin(COMMAND_LINE, living.domain.id, one.id, pinned=True)
+    upkeep.every_minute(living.host.installation)
+    assert json.loads(file_of(living).read_bytes())["pins"] == [one.id]
