@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -180,3 +181,42 @@ def test_what_vanishes_or_becomes_something_else_before_it_is_read_is_listed(
     assert sorted(by_tar(store, open_folder / "tar")) == ["before.txt", "zebra.bin"]
     again = store.back_up(PointKind.INCREMENTAL, earlier=0)
     assert again.changes.added.names == (b"to-link",)
+
+
+STORM = """
+import os, sys
+os.chdir(sys.argv[1])
+made = 0
+while True:
+    for number in range(200):
+        open(f"storm-{number}", "w").write("x" * number)
+    os.rename("storm-7", "storm-8")
+    for number in [*range(7), *range(8, 200)]:
+        os.unlink(f"storm-{number}")
+    made += 200
+    if made == 200:
+        print(flush=True)
+"""
+
+
+def test_a_storm_of_files_that_come_and_go_harms_nothing_else(store: Store, site: Path, open_folder: Path) -> None:
+    """Case T07: thousands of files are made and removed a second, in the same folder, while points are made."""
+    for number in range(100):
+        write(site / f"still-{number:02}.txt", f"still {number} ".encode() * 1_000)
+    still = {path.name: path.read_bytes() for path in site.iterdir()}
+    storm = subprocess.Popen([sys.executable, "-c", STORM, site], stdout=subprocess.PIPE)
+    try:
+        assert storm.stdout is not None
+        storm.stdout.readline()
+        store.back_up()
+        for number in range(2):
+            store.back_up(PointKind.INCREMENTAL, earlier=number)
+    finally:
+        storm.kill()
+        storm.communicate()
+    for number in range(3):
+        store.verify(number)
+        store.restore_into(open_folder / f"out{number}", number)
+        found = {path.name: path.read_bytes() for path in (open_folder / f"out{number}").iterdir()}
+        assert {name: content for name, content in found.items() if not name.startswith("storm")} == still
+    assert by_tar(store, open_folder / "tar").keys() <= {*still, *(f"storm-{number}" for number in range(200))}

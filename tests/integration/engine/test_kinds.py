@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from pathlib import Path
 
 from smartbackup_panel.core.tree import PointKind
 from tests.integration.engine.store import Store
 from tests.integration.engine.trees import OLD_NS, look, write
+from tests.support.figures import Figure
 
 
 def acl(*rows: tuple[int, int, int]) -> bytes:
@@ -71,13 +73,15 @@ def test_access_lists_come_back(store: Store, site: Path, open_folder: Path) -> 
     assert os.getxattr(open_folder / "out" / "uploads", "system.posix_acl_default") == wanted
 
 
-def test_a_folder_of_many_files_comes_back(store: Store, site: Path, open_folder: Path) -> None:
+def test_a_folder_of_many_files_comes_back(store: Store, site: Path, open_folder: Path, figure: Figure) -> None:
     count = 1_000_000 if os.environ.get("SMARTBACKUP_LONG") else 5_000
     (site / "many").mkdir()
     for number in range(count):
         with open(site / "many" / f"{number:07d}", "wb") as file:
             file.write(b"%d" % number)
+    began = time.monotonic()
     summary = store.back_up()
+    figure(f"{count:,} files in one folder: scanned, written and read back", time.monotonic() - began, "s")
     assert summary.file_count == count
     store.restore_into(open_folder / "out")
     names = os.listdir(open_folder / "out" / "many")
