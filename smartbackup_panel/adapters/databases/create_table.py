@@ -205,7 +205,10 @@ def _foreign_key(definition: bytes) -> ForeignKey | None:
     match = _FOREIGN_KEY.fullmatch(definition)
     if match is None:
         return None
-    return ForeignKey(_plain_name(match[1]), match[2].decode(), _plain_name(match[3]), match[4].decode())
+    try:
+        return ForeignKey(_plain_name(match[1]), match[2].decode(), _plain_name(match[3]), match[4].decode())
+    except UnicodeDecodeError as odd:
+        raise _refused(definition, "a foreign key whose names are no UTF-8") from odd
 
 
 def _plain_name(quoted_name: bytes) -> str:

@@ -122,3 +122,9 @@ def test_a_definition_may_name_a_sequence_of_its_own_database_and_of_no_other() 
     assert read.sequence_defaults == (("t", "a", "numbers"),)
     with pytest.raises(LoadFailed, match="a name of another database"):
         read_create_table(text, "bob")
+
+
+def test_a_foreign_key_whose_names_are_no_utf_8_is_refused() -> None:
+    text = b"CREATE TABLE `a` (\n  `x` int(11),\n  CONSTRAINT `k` FOREIGN KEY (`x\xff`) REFERENCES `b` (`id`)\n) ENGINE=InnoDB"
+    with pytest.raises(LoadFailed, match="no UTF-8"):
+        read_create_table(text, "alice")
