@@ -265,7 +265,6 @@ def _publish(work: Work, started: float) -> Outcome:
         parent,
         [*work.dumps.sinks, *([work.sink] if work.sink else [])],
         changed=(*changes.added.names, *changes.changed.names) if changes else (),
-        excluded_patterns=len(work.options.exclude),
         record_with=lambda tx: jobs.set_result(tx, work.context.job.id, outcome.result),
     )
     return outcome

@@ -17,7 +17,7 @@ from smartbackup_panel.core.tree import ArchiveSummary, WriteOptions
 from smartbackup_panel.engine.archive_reader import ArchiveSet
 from smartbackup_panel.engine.archive_sink import ArchiveSink
 from smartbackup_panel.engine.point_copy import find_difference
-from smartbackup_panel.services import sidecars, store
+from smartbackup_panel.services import publishing, store
 from smartbackup_panel.services.alarms import clock_is_suspect
 from smartbackup_panel.services.analysis import on_step
 from smartbackup_panel.services.jobs import JobContext
@@ -75,7 +75,8 @@ def _make_full(context: JobContext, domain: Domain, point: Point) -> Point | Non
         try:
             summary = _write(context, domain, folder_fd, earlier, point, sink)
             full = _as_full(point, sink.name, summary, installation.clock.now())
-            _publish(context, domain, folder_fd, full, sink)
+            context.point_of_no_return("publishing")
+            publishing.put_in_place(installation, domain, folder_fd, full, None, [sink])
         finally:
             sink.discard()
     return full if _record(context, domain, point, full) else None
@@ -118,18 +119,6 @@ def _as_full(point: Point, archive: str, summary: ArchiveSummary, now: datetime)
         verified=Verified.READ_BACK,
         verified_at=now,
     )
-
-
-def _publish(context: JobContext, domain: Domain, folder_fd: int, full: Point, sink: ArchiveSink) -> None:
-    """Give the archive and its `.meta` their names, which are noted before: unrecorded, they go again."""
-    installation = context.installation
-    context.point_of_no_return("publishing")
-    names = store.point_names(full.archive, [])
-    store.note_names(installation, domain, names)
-    patterns = (full.left_out or {}).get("patterns")
-    excluded = len(patterns) if isinstance(patterns, list) else 0
-    store.write_meta(folder_fd, names[-1], sidecars.meta_content(installation, domain, full, None, excluded))
-    sink.publish()
 
 
 def _record(context: JobContext, domain: Domain, point: Point, full: Point) -> bool:

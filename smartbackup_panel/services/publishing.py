@@ -23,26 +23,37 @@ def publish(
     sinks: Sequence[ArchiveSink],
     *,
     changed: Sequence[bytes] = (),
-    excluded_patterns: int = 0,
     record_with: Callable[[Connection], None] | None = None,
 ) -> None:
     """Give finished files (dumps, then the archive) their names and record the point; a crash before that leaves nothing.
 
     `changed` are the paths that an increment holds; `record_with` records more in the same transaction (SECURITY rule 16).
     """
-    names = store.point_names(point.archive, [sink.name for sink in sinks if sink.name != point.archive])
-    store.note_names(installation, domain, names)
-    if names:
-        sidecars.write_changed_list(installation, domain, point, parent, changed)
-        content = sidecars.meta_content(installation, domain, point, parent, excluded_patterns)
-        store.write_meta(folder_fd, names[-1], content)
-    for sink in sinks:
-        sink.publish()
+    put_in_place(installation, domain, folder_fd, point, parent, sinks, changed)
     with installation.state.write() as tx:
         points.insert_point(tx, point)
         store.forget_names(tx, domain)
         if record_with is not None:
             record_with(tx)
+
+
+def put_in_place(
+    installation: Installation,
+    domain: Domain,
+    folder_fd: int,
+    point: Point,
+    parent: Point | None,
+    sinks: Sequence[ArchiveSink],
+    changed: Sequence[bytes] = (),
+) -> None:
+    """Give a point's finished files and its `.meta` their names, which are noted before: unrecorded, they go again."""
+    names = store.point_names(point.archive, [sink.name for sink in sinks if sink.name != point.archive])
+    store.note_names(installation, domain, names)
+    if names:
+        sidecars.write_changed_list(installation, domain, point, parent, changed)
+        store.write_meta(folder_fd, names[-1], sidecars.meta_content(installation, domain, point, parent))
+    for sink in sinks:
+        sink.publish()
 
 
 def renew_lists(context: JobContext, domain: Domain) -> None:

@@ -29,13 +29,12 @@ META_PURPOSE = "meta"
 UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 
 
-def meta_content(
-    installation: Installation, domain: Domain, point: Point, parent: Point | None, excluded_patterns: int
-) -> bytes:
+def meta_content(installation: Installation, domain: Domain, point: Point, parent: Point | None) -> bytes:
     """Return the `.meta` of a point: the original design's fields, and the whole point, signed with the worker's key.
 
     Whether it is pinned changes later and is not said here, but in the domain's choices.
     """
+    patterns = (point.left_out or {}).get("patterns")
     dump_bytes = sum(dump.archive_bytes for dump in point.databases)
     fields: dict[str, object] = {
         "type": point.kind,
@@ -48,7 +47,7 @@ def meta_content(
         "backup_size_bytes": point.archive_bytes,
         "compression_ratio": _saved(point.archive_bytes, point.original_bytes),
         "original_size": _size(point.original_bytes),
-        "excluded_patterns": excluded_patterns,
+        "excluded_patterns": len(patterns) if isinstance(patterns, list) else 0,
         "database_included": bool(point.databases),
         "database_size": _size(dump_bytes),
         "backup_duration": f"{round(point.seconds)}s",

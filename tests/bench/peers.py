@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from tests.bench.measure import Contender, Sample, folder_bytes, run_pipeline
@@ -26,7 +27,7 @@ def tar_zstd_sha256(site: Path, archive: Path) -> Sample:
     return Sample(packed.seconds + summed, packed.cpu_seconds + summed, packed.peak_bytes, packed.size_bytes)
 
 
-class Repository:
+class Repository(ABC):
     """A repository of restic or borg that can be begun anew."""
 
     name = ""
@@ -58,11 +59,13 @@ class Repository:
         self.begin()
         return self.back_up(site, number)
 
+    @abstractmethod
     def init_command(self) -> list[str]:
-        raise NotImplementedError
+        """Return the command that makes an empty repository."""
 
+    @abstractmethod
     def backup_command(self, number: int) -> list[str]:
-        raise NotImplementedError
+        """Return the command that backs up the folder it runs in."""
 
 
 class Restic(Repository):

@@ -11,7 +11,7 @@ import pytest
 from smartbackup_panel.adapters.db import jobs, points
 from smartbackup_panel.core.model import COMMAND_LINE, Job, JobKind, JobState, Point, PointKind, PointState, Verified
 from smartbackup_panel.engine.archive_sink import ArchiveSink
-from smartbackup_panel.services import new_fulls, rebuild, store
+from smartbackup_panel.services import new_fulls, publishing, rebuild, store
 from tests.integration.points.living import Living, damage
 from tests.integration.points.test_retention import Died, files_of_the_store, going, removed_by, set_rules
 
@@ -95,10 +95,10 @@ def test_what_cannot_be_done_leaves_the_increment_and_the_chain(
 ) -> None:
     """A full disk; a copy that is not the same; a restore that asks for the point while it is written."""
     made, held = live(living)
-    publish = new_fulls._publish
+    put_in_place = publishing.put_in_place
 
-    def publish_late(*arguments: object) -> None:
-        publish(*arguments)  # type: ignore[arg-type]  # handed on as it came
+    def put_late(*arguments: object) -> None:
+        put_in_place(*arguments)  # type: ignore[arg-type]  # handed on as it came
         with living.host.installation.state.write() as tx:
             params: dict[str, object] = {"point": made[2].id}
             jobs.submit(tx, JobKind.RESTORE, living.domain.id, COMMAND_LINE, params, "r", living.host.clock.now())
@@ -106,7 +106,7 @@ def test_what_cannot_be_done_leaves_the_increment_and_the_chain(
     obstacles: list[tuple[object, str, object]] = [
         (store, "check_room", lambda *_: 100_000),
         (new_fulls, "find_difference", lambda *_: b"index.php"),
-        (new_fulls, "_publish", publish_late),
+        (publishing, "put_in_place", put_late),
     ]
     for of, name, obstacle in obstacles:
         with monkeypatch.context() as patched:
@@ -168,7 +168,7 @@ def die_after(patched: pytest.MonkeyPatch, step: str, old: str) -> None:
     dying("copied", new_fulls, "_write")
     dying("noted", store, "note_names")
     dying("meta", store, "write_meta")
-    dying("published", new_fulls, "_publish")
+    dying("published", publishing, "put_in_place")
     dying("recorded", new_fulls, "_record")
     discard, leftovers, unlink = ArchiveSink.discard, store.remove_leftovers, os.unlink
     patched.setattr(ArchiveSink, "discard", lambda sink: None if dead else discard(sink))
