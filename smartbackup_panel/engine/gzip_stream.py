@@ -26,6 +26,7 @@ class GzipStream:
         self._member: zlib._Decompress | None = None
         self._packed = b""
         self._plain = b""
+        self._at = 0
         self._packed_bytes = 0
         self._plain_bytes = 0
 
@@ -42,15 +43,15 @@ class GzipStream:
 
     def read_some(self, most: int) -> bytes:
         """Return at least one byte and at most `most`; b"" at the end of the file."""
-        while not self._plain:
-            if not self._fill():
-                return b""
-        part, self._plain = self._plain[:most], self._plain[most:]
+        if self.is_at_end():
+            return b""
+        part = self._plain[self._at : self._at + most]
+        self._at += len(part)
         return part
 
     def is_at_end(self) -> bool:
         """Return whether no plain byte is left; every member has been checked then."""
-        while not self._plain:
+        while self._at == len(self._plain):
             if not self._fill():
                 return True
         return False
@@ -86,6 +87,7 @@ class GzipStream:
             self._plain = self._member.decompress(self._packed, _READ_BYTES)
         except zlib.error as error:
             raise ArchiveDamaged(f"{self._name} cannot be inflated: {error}") from error
+        self._at = 0
         self._packed = self._member.unconsumed_tail
         if self._member.eof:
             self._packed = self._member.unused_data
