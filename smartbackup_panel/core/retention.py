@@ -93,11 +93,18 @@ def judge_points(
     look = partial(_reasons, rules=rules, now=now, zone=ZoneInfo(zone), used=frozenset(in_use))
     why, lasting = look(newest_first)
     new_fulls: set[str] = set()
-    for chain in find_new_fulls(newest_first, why, lasting) if makes_fulls else ():
-        wanted = new_fulls | {point.id for point in chain}
-        # Weeks and longer prefer what stands alone: a new full point must not take the place of another one.
-        if look([_alone(point, wanted) for point in newest_first])[0].keys() == why.keys():
-            new_fulls = wanted
+    waiting = list(find_new_fulls(newest_first, why, lasting)) if makes_fulls else []
+    while waiting:
+        refused = []
+        for chain in waiting:
+            wanted = new_fulls | {point.id for point in chain}
+            # Weeks and longer prefer what stands alone: a new full point must not take the place of another one.
+            if look([_alone(point, wanted) for point in newest_first])[0].keys() == why.keys():
+                new_fulls = wanted
+            else:
+                refused.append(chain)
+        # One that was accepted may have made room for one that was refused before it.
+        waiting = refused if len(refused) < len(waiting) else []
     for point_id in new_fulls:
         why[point_id] += "; it becomes a full point of its own"
     _keep_parents(newest_first, why, new_fulls)

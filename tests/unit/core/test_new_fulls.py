@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from smartbackup_panel.core.model import Point, PointState
 from smartbackup_panel.core.retention import Rules, judge_points
-from tests.unit.core.test_retention import NOW, daily
+from tests.unit.core.test_retention import NOW, a_point, daily
 
 RULES = Rules(last=2, days=0, daily=0, weekly=0, monthly=0, yearly=0, floor=1)
 
@@ -71,3 +72,22 @@ def test_what_is_in_use_damaged_or_lacks_its_chain_is_left_alone() -> None:
     damaged = [replace(point, state=PointState.DAMAGED) if point.id == "p5" else point for point in points]
     assert judged(damaged)[0] == []
     assert judged([point for point in points if point.id != "p0"])[0] == []
+
+
+def test_a_chain_that_was_refused_is_asked_again_once_another_one_made_room_for_it() -> None:
+    """November's newest point stands alone only after its own chain was written anew; till then the other chain's would take its place."""
+    days = timedelta(days=1)
+    at = datetime(2025, 12, 8, tzinfo=UTC)
+    going_on = [a_point(9, at), a_point(8, at - 3 * days, "p7")]
+    older = [
+        a_point(5, at - 30 * days, "p1"),
+        a_point(6, at - 32 * days, "p2"),
+        a_point(7, at - 35 * days, "p6", pinned=True),
+        a_point(2, at - 64 * days),
+        a_point(1, at - 65 * days),
+    ]
+    points = pinned([*going_on, *older], "p8")
+    rules = replace(RULES, last=0, monthly=2)
+    verdicts = judge_points(points, rules, NOW, "UTC")
+    assert [row.point.id for row in verdicts if row.becomes_full] == ["p8", "p5", "p7"]
+    assert [row.point.id for row in verdicts if row.stays] == ["p9", "p8", "p5", "p7"]
