@@ -17,6 +17,7 @@ from smartbackup_panel.core.ports import JobEngine, PanelEvent
 from smartbackup_panel.services import catalog, events, pacing, scheduling, upkeep
 from smartbackup_panel.services.coverage import cover_new_domains
 from smartbackup_panel.services.domains import reconcile
+from smartbackup_panel.services.jobs import WORKER
 from smartbackup_panel.services.tenants import keep_agent_ready
 
 TICK_SECONDS = 0.5
@@ -52,7 +53,7 @@ class Worker:
                 signal.signal(number, self._ask_to_stop)
             upkeep.clean_up(self.installation)
             engine = self.services.job_engine()
-            runner = self.services.runner(upkeep.WORKER)
+            runner = self.services.runner(WORKER)
 
             def run_job(job_id: str) -> None:
                 with pacing.gently(self.installation, job_id):

@@ -8,12 +8,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from sqlalchemy import Connection
+
 from smartbackup_panel.adapters.db import domains, jobs
-from smartbackup_panel.adapters.locks import held
+from smartbackup_panel.adapters.locks import held, is_locked
 from smartbackup_panel.core.errors import AgentFailed, Cancelled, SmartBackupError, UnknownDomain
 from smartbackup_panel.core.model import ALONGSIDE, Domain, Job, JobKind, JobState, LogLine, PointState, Progress
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.pacing import Breather
+
+WORKER = "worker"
+"""The worker's name as a runner of jobs; a command's is `this_process`."""
 
 PROGRESS_EVERY_SECONDS = 0.5
 MOST_ATTEMPTS = 3
@@ -167,15 +172,32 @@ def fail_orphans(installation: Installation) -> list[str]:
     with installation.state.write() as tx:
         dead = [job_id for job_id, runner in jobs.list_runners(tx).items() if runner and _has_died(runner)]
         for job_id in dead:
-            error = AgentFailed("the command that ran this job was ended before it finished")
-            result = jobs.get_job(tx, job_id).result
-            if result is None:
-                jobs.finish(tx, job_id, JobState.FAILED, installation.clock.now(), None, error)
-            else:
-                is_partial = result.get("state") == PointState.PARTIAL
-                state = JobState.PARTIAL if is_partial else JobState.DONE
-                jobs.finish(tx, job_id, state, installation.clock.now(), result, None)
+            _end_dead(installation, tx, jobs.get_job(tx, job_id))
     return dead
+
+
+def end_dead(installation: Installation, tx: Connection, key: str) -> None:
+    """End the job of this key that a dead process had begun: what it did or tried then is no answer to a new request.
+
+    A dead worker's job that has recorded no result is left to the next worker, which runs it again.
+    """
+    job = jobs.find_by_key(tx, key)
+    if job is None or job.state is not JobState.RUNNING:
+        return
+    runner = jobs.list_runners(tx).get(job.id) or ""
+    is_left_by_worker = runner == WORKER and job.result is not None and not is_locked(installation.worker_lock)
+    if is_left_by_worker or _has_died(runner):
+        _end_dead(installation, tx, job)
+
+
+def _end_dead(installation: Installation, tx: Connection, job: Job) -> None:
+    now = installation.clock.now()
+    if job.result is None:
+        error = AgentFailed("the command that ran this job was ended before it finished")
+        jobs.finish(tx, job.id, JobState.FAILED, now, None, error)
+    else:
+        state = JobState.PARTIAL if job.result.get("state") == PointState.PARTIAL else JobState.DONE
+        jobs.finish(tx, job.id, state, now, job.result, None)
 
 
 def _state_of(outcome: Outcome) -> JobState:

@@ -24,11 +24,9 @@ from smartbackup_panel.services import (
     scratch,
 )
 from smartbackup_panel.services.installation import Installation
-from smartbackup_panel.services.jobs import fail_orphans
+from smartbackup_panel.services.jobs import WORKER, fail_orphans
 from smartbackup_panel.services.restore_journal import expire_undos, recover
 from smartbackup_panel.services.store import remove_leftovers
-
-WORKER = "worker"
 
 
 @contextmanager

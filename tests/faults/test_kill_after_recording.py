@@ -12,7 +12,7 @@ from smartbackup_panel.adapters.db import jobs
 from smartbackup_panel.bootstrap import Services, open_services
 from smartbackup_panel.core.model import COMMAND_LINE, Domain, Job, JobState
 from smartbackup_panel.services import sidecars
-from smartbackup_panel.services.jobs import fail_orphans
+from smartbackup_panel.services.jobs import fail_orphans, this_process
 from smartbackup_panel.settings import load_settings
 from tests.support.installation import make_installation
 
@@ -87,6 +87,38 @@ def test_a_command_that_died_then_has_done_its_work(shop: Shop, monkeypatch: pyt
     ended = shop.job(job)
     assert (ended.state, ended.error_code) == (JobState.DONE, None)
     assert ended.result is not None and ended.result["point"] == job.id
+
+
+@pytest.mark.parametrize("runner", ["pid:1:0", "worker"])
+def test_whoever_asks_again_gets_a_point_of_that_moment(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, runner: str
+) -> None:
+    job = shop.backup()
+    kill_after_recording(shop, job, monkeypatch, runner)
+    again = shop.backup()
+    assert again.id != job.id
+    assert shop.job(job).state is JobState.DONE
+    assert shop.services.runner("worker").run(again.id).state is JobState.DONE
+    assert shop.points()[:2] == [again.id, job.id]
+
+
+def test_a_new_request_does_not_go_on_with_what_a_dead_command_had_begun(shop: Shop) -> None:
+    def verify() -> Job:
+        return shop.services.requests.verify(COMMAND_LINE, shop.domain.id, None)
+
+    def begin(job: Job, runner: str) -> None:
+        with shop.services.installation.state.write() as tx:
+            jobs.start(tx, job.id, runner, shop.services.installation.clock.now())
+
+    dead = verify()
+    begin(dead, "pid:1:0")
+    living = verify()
+    assert living.id != dead.id
+    assert (shop.job(dead).state, shop.job(dead).error_code) == (JobState.FAILED, "agent.failed")
+    begin(living, this_process())
+    assert verify().id == living.id
+    begin(living, "worker")
+    assert verify().id == living.id, "the next worker goes on with it"
 
 
 def test_a_cancellation_that_came_too_late_does_not_deny_the_point(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
