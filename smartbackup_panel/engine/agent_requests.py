@@ -376,7 +376,7 @@ class _WriteEvents:
         self._channel = channel
 
     def frame(self, packed: bytes, plain_bytes: int, sha256: bytes) -> None:
-        self._channel.send(messages.Frame(packed, plain_bytes, sha256))
+        self._channel.send(messages.Frame(memoryview(packed), plain_bytes, sha256))
 
     def copy_frame(self, archive: int, frame: int) -> None:
         self._channel.send(messages.CopyFrame(archive, frame))

@@ -36,6 +36,9 @@ _COPY_BYTES = 1 << 20
 _MOST_COPIED_BYTES = 64 << 20
 """Ranges are long so that a filesystem that can share blocks finds whole ones in them."""
 
+_WRITEBACK_BYTES = 16 << 20
+"""How much is handed to the disk at a time while more comes, so that the flush at the end has little left to wait for."""
+
 _CANNOT_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -109,6 +112,7 @@ class ArchiveSink:
         self._frames = bytearray()
         self._rows: list[BlockRow] = []
         self._size_bytes = 0
+        self._on_its_way_bytes = 0
         self._spool_bytes = 0
         self._sha256 = hashlib.sha256()
         self._mark: _Mark | None = None
@@ -152,7 +156,7 @@ class ArchiveSink:
         """Whether no index blocks are kept: the point shares its parent's list."""
         return not self._rows
 
-    def add_frame(self, packed: bytes, plain_bytes: int, sha256: bytes) -> None:
+    def add_frame(self, packed: bytes | memoryview, plain_bytes: int, sha256: bytes) -> None:
         """Append one frame. `sha256` is of its packed bytes."""
         if not 0 < plain_bytes <= MAX_FRAME_BYTES or len(sha256) != 32:
             raise ArchiveRefused("a frame with impossible sizes was handed over")
@@ -199,6 +203,7 @@ class ArchiveSink:
         os.lseek(self._fd, self._mark.size_bytes, os.SEEK_SET)
         del self._frames[self._mark.frame_count * FRAME.size :]
         self._size_bytes = self._mark.size_bytes
+        self._on_its_way_bytes = min(self._on_its_way_bytes, self._size_bytes)
         self._sha256 = self._mark.sha256.copy()
 
     def add_block(self, first_path: bytes, packed: bytes, plain_bytes: int, entry_count: int) -> None:
@@ -272,16 +277,19 @@ class ArchiveSink:
         if waiting:
             self._append(codec.piece(bytes(waiting)))
 
-    def _append(self, packed: bytes) -> None:
+    def _append(self, packed: bytes | memoryview) -> None:
         self._copy_range()
         with full_disk_as_no_space(self.name):
             _write_all(self._fd, packed)
         self._count(packed)
 
-    def _count(self, packed: bytes) -> None:
+    def _count(self, packed: bytes | memoryview) -> None:
         self._sha256.update(packed)
         self._size_bytes += len(packed)
         self._refuse_past_limit()
+        if self._size_bytes - self._on_its_way_bytes >= _WRITEBACK_BYTES:
+            syscalls.begin_writeback(self._fd, self._on_its_way_bytes, self._size_bytes - self._on_its_way_bytes)
+            self._on_its_way_bytes = self._size_bytes
 
     def _refuse_past_limit(self) -> None:
         if self.byte_limit is not None and self._size_bytes + self._spool_bytes > self.byte_limit:
@@ -380,7 +388,7 @@ def _copy_bytes(wanted: _Range, fd: int) -> None:
         at += copied
 
 
-def _write_all(fd: int, payload: bytes) -> None:
+def _write_all(fd: int, payload: bytes | memoryview) -> None:
     view = memoryview(payload)
     while view:
         view = view[os.write(fd, view) :]

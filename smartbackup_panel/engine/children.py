@@ -11,10 +11,22 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from typing import NamedTuple
 
 AGENT_MODULE = "smartbackup_panel.engine.agent_main"
-_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+_ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    # The C library gives the memory of each frame back to the kernel, and faults it in again page by page, unless told so.
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+    "MALLOC_TOP_PAD_": str(4 << 20),
+}
+_SO_SNDBUFFORCE = 32
+_AHEAD_BYTES = 4 << 20
+"""How much a child may have sent and not be read yet: it works on while the worker writes a few frames."""
 
 
 class Child(NamedTuple):
@@ -36,6 +48,8 @@ def start_child(module: str, last_words_fd: int | None = None) -> Child:
     """Start a module as a child with a fixed environment; without `last_words_fd` it gets a file of its own."""
     words_fd = os.memfd_create("agent-stderr", os.MFD_CLOEXEC) if last_words_fd is None else last_words_fd
     mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with suppress(PermissionError):
+        theirs.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _AHEAD_BYTES)
     with theirs:
         process = subprocess.Popen(
             [sys.executable, "-I", "-X", "utf8", "-m", module, str(theirs.fileno())],

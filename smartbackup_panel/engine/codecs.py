@@ -82,30 +82,34 @@ class GzipFrames:
         )
         if len(body) > _WORTH_IT * len(plain) + 16:
             return self.store([Part(plain, compresses=False)])
-        return b"".join((_GZIP_HEADER, body, self._trailer(plain)))
+        return b"".join((_GZIP_HEADER, body, self._trailer([plain])))
 
     def store(self, parts: Sequence[Part]) -> bytes:
         """Return one member: stored blocks, and between them headers, which no reference leads out of."""
         squeezer = zlib.compressobj(6, zlib.DEFLATED, -15)
-        body = [_GZIP_HEADER]
+        body: list[bytes | memoryview] = [_GZIP_HEADER]
         for compresses, group in groupby(parts, key=lambda part: part.compresses):
-            plain = b"".join([part.content for part in group])
+            contents = [part.content for part in group]
             if compresses:
-                body += (squeezer.compress(plain), squeezer.flush(zlib.Z_FULL_FLUSH))
+                body += (squeezer.compress(b"".join(contents)), squeezer.flush(zlib.Z_FULL_FLUSH))
             else:
-                body += _stored_blocks(plain)
-        body += (_GZIP_LAST_BLOCK, self._trailer(b"".join([part.content for part in parts])))
+                for content in contents:
+                    body += _stored_blocks(content)
+        body += (_GZIP_LAST_BLOCK, self._trailer([part.content for part in parts]))
         return b"".join(body)
 
     @staticmethod
-    def _trailer(plain: bytes) -> bytes:
-        return struct.pack("<II", isal_zlib.crc32(plain), len(plain) & 0xFFFFFFFF)
+    def _trailer(parts: Sequence[bytes]) -> bytes:
+        checksum = 0
+        for part in parts:
+            checksum = isal_zlib.crc32(part, checksum)
+        return struct.pack("<II", checksum, sum(map(len, parts)) & 0xFFFFFFFF)
 
     def unpack(self, packed: bytes, plain_bytes: int) -> bytes:
         if len(packed) < 18 or packed[:10] != _GZIP_HEADER:
             raise ArchiveDamaged("a frame does not begin as one")
         plain = inflate(packed[10:-8], plain_bytes)
-        if packed[-8:] != self._trailer(plain):
+        if packed[-8:] != self._trailer([plain]):
             raise ArchiveDamaged("a frame's checksum does not match")
         return plain
 
@@ -143,10 +147,11 @@ class ZstdFrames:
         return struct.pack("<II", _SKIPPABLE, len(payload)) + payload
 
 
-def _stored_blocks(plain: bytes) -> Iterator[bytes]:
-    """Yield deflate blocks that are not the last and hold bytes as they are."""
+def _stored_blocks(plain: bytes) -> Iterator[bytes | memoryview]:
+    """Yield deflate blocks that are not the last and hold bytes as they are, none of them copied."""
+    view = memoryview(plain)
     for start in range(0, len(plain), _STORED_BLOCK):
-        block = plain[start : start + _STORED_BLOCK]
+        block = view[start : start + _STORED_BLOCK]
         yield struct.pack("<BHH", 0, len(block), len(block) ^ 0xFFFF)
         yield block
 

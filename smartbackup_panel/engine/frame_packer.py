@@ -40,9 +40,10 @@ class FramePacker:
         self._emit_copy = emit_copy
         count = threads or len(os.sched_getaffinity(0))
         self._pool = ThreadPoolExecutor(count)
-        self._limit = 2 * count + 1
+        self._limit = 2 * count + 8
         self._running: deque[tuple[Future[tuple[bytes, bytes]], int] | _Copied] = deque()
-        self._waiting: list[Part] = []
+        self._waiting: list[bytes] = []
+        self._incompressible: set[int] = set()
         self._waiting_bytes = 0
         self._is_stored = False
         self._next_frame = 0
@@ -64,10 +65,14 @@ class FramePacker:
         if self._waiting_bytes >= PACK_BYTES:
             self.end_frame()
 
-    def _append(self, content: bytes, *, compresses: bool = True) -> None:
-        if content:
-            self._waiting.append(Part(content, compresses))
-            self._waiting_bytes += len(content)
+    def _append(self, content: bytes) -> None:
+        self._waiting.append(content)
+        self._waiting_bytes += len(content)
+
+    def _append_content(self, content: bytes) -> None:
+        if self._is_stored:
+            self._incompressible.add(len(self._waiting))
+        self._append(content)
 
     def add_small(self, header: bytes, content: bytes, padding: bytes) -> tuple[int, int]:
         """Append a whole member; return the place of its content."""
@@ -77,7 +82,7 @@ class FramePacker:
             self._is_stored = stored
         self._append(header)
         place = self.place
-        self._append(content, compresses=not stored)
+        self._append_content(content)
         self._append(padding)
         if self._waiting_bytes >= PACK_BYTES:
             self.end_frame()
@@ -92,7 +97,7 @@ class FramePacker:
     def add_large(self, content: bytes) -> None:
         """Append at most a frame's worth of a large file, in frames that hold nothing else."""
         self._is_stored = len(content) >= _JUDGED_FROM_BYTES and not is_compressible(content)
-        self._append(content, compresses=not self._is_stored)
+        self._append_content(content)
         if self._waiting_bytes >= LARGE_FRAME_BYTES:
             self.end_frame()
 
@@ -107,10 +112,15 @@ class FramePacker:
 
     def end_frame(self) -> None:
         """Hand what is waiting to the threads as one frame."""
-        if self._waiting:
-            work = self._store if self._is_stored else self._pack
-            self._running.append((self._pool.submit(work, self._waiting), self._waiting_bytes))
-            self._waiting, self._waiting_bytes = [], 0
+        if self._waiting_bytes:
+            if self._is_stored:
+                raw = self._incompressible
+                parts = [Part(content, number not in raw) for number, content in enumerate(self._waiting)]
+                future = self._pool.submit(self._store, parts)
+            else:
+                future = self._pool.submit(self._pack, self._waiting)
+            self._running.append((future, self._waiting_bytes))
+            self._forget_waiting()
             self._next_frame += 1
         self._is_stored = False
         self._hand_on()
@@ -128,8 +138,12 @@ class FramePacker:
 
     def go_back(self, frame: int) -> None:
         """Number the next frame `frame`, after the frames from there on were drained and forgotten."""
-        self._waiting, self._waiting_bytes, self._is_stored = [], 0, False
+        self._forget_waiting()
+        self._is_stored = False
         self._next_frame = frame
+
+    def _forget_waiting(self) -> None:
+        self._waiting, self._waiting_bytes, self._incompressible = [], 0, set()
 
     def _emit_first(self) -> None:
         first = self._running.popleft()
@@ -141,8 +155,8 @@ class FramePacker:
         packed, sha256 = future.result()
         self._emit(packed, plain_bytes, sha256)
 
-    def _pack(self, parts: list[Part]) -> tuple[bytes, bytes]:
-        packed = self._codec.pack(b"".join([part.content for part in parts]), self._level)
+    def _pack(self, contents: list[bytes]) -> tuple[bytes, bytes]:
+        packed = self._codec.pack(b"".join(contents), self._level)
         return packed, hashlib.sha256(packed).digest()
 
     def _store(self, parts: list[Part]) -> tuple[bytes, bytes]:

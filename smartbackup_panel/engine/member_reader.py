@@ -8,7 +8,8 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from smartbackup_panel.core.tree import SkipReason
 from smartbackup_panel.engine.content import READ_BYTES, find_segments, is_same_moment, read_xattrs
@@ -30,8 +31,7 @@ class NotRead(Exception):
         self.detail = detail
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """A file as it was when it was opened; `content` is there for small files without holes.
 
     `original`: the file is a copy of another one, whose facts belong to it.

@@ -197,7 +197,7 @@ class Advanced(msgspec.Struct, tag=True, frozen=True):
 class Frame(msgspec.Struct, tag=True, frozen=True):
     """A finished frame; `sha256` is of its packed bytes."""
 
-    packed: bytes
+    packed: memoryview
     plain_bytes: int
     sha256: bytes
 

@@ -25,6 +25,7 @@ RESOLVE_BENEATH = 0x08
 RENAME_NOREPLACE = 1
 RENAME_EXCHANGE = 2
 
+_SYNC_FILE_RANGE_WRITE = 2
 _AT_EMPTY_PATH = 0x1000
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -70,6 +71,11 @@ def renameat2(old_dir_fd: int, old: bytes, new_dir_fd: int, new: bytes, flags: i
     arguments = (ctypes.c_int(old_dir_fd), old, ctypes.c_int(new_dir_fd), new, ctypes.c_uint(flags))
     if _libc.renameat2(*arguments) != 0:
         raise _failed(old)
+
+
+def begin_writeback(fd: int, start: int, length: int) -> None:
+    """Ask for a range of a file to be written to disk, without waiting: a hint; what goes wrong is fsync(2)'s to raise."""
+    _libc.sync_file_range(ctypes.c_int(fd), ctypes.c_int64(start), ctypes.c_int64(length), _SYNC_FILE_RANGE_WRITE)
 
 
 def syncfs(fd: int) -> None:

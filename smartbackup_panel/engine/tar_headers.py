@@ -20,7 +20,7 @@ _MAX_OCTAL_ID = 0o7777777
 _MAX_OCTAL_SIZE = 0o77777777777
 _MAX_PLAIN_TIME_NS = 8_000_000_000 * 1_000_000_000
 _PAX_NAME = b"PaxHeaders/entry"
-_BLOCK = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s16x155s12x")
+_LATER = struct.Struct("1s100s8s32s32s16x155s12x")
 _SPARSE_NAME = b"GNUSparseFile.0/entry"
 
 
@@ -69,17 +69,7 @@ def tar_headers(entry: IndexEntry) -> bytes:
     records += [(b"gname", group)] if len(group) > 31 else []
     records += [(b"SCHILY.xattr." + key, value) for key, value in entry.xattrs or ()]
     header = _ustar(
-        name=short_name,
-        prefix=prefix,
-        kind=kind,
-        mode=stat.S_IMODE(mode),
-        uid=uid,
-        gid=gid,
-        size=size,
-        mtime=seconds,
-        link=link[:100],
-        user=user[:31],
-        group=group[:31],
+        short_name, prefix, kind, stat.S_IMODE(mode), uid, gid, size, seconds, link[:100], user[:31], group[:31]
     )
     return _pax_header(records) + header + sparse_map
 
@@ -144,16 +134,18 @@ def _sparse_map(segments: list[tuple[int, int]], size: int) -> bytes:
 def _pax_header(records: list[tuple[bytes, bytes]]) -> bytes:
     if not records:
         return b""
-    if any(not _is_utf8(value) for key, value in records if not key.startswith(b"SCHILY.xattr.")):
-        records.insert(0, (b"hdrcharset", b"BINARY"))
     body = b"".join([_pax_record(key, value) for key, value in records])
+    if not body.isascii() and any(
+        not _is_utf8(value) for key, value in records if not key.startswith(b"SCHILY.xattr.")
+    ):
+        body = _pax_record(b"hdrcharset", b"BINARY") + body
     return _pax_block(len(body)) + body + padding(len(body))
 
 
 @lru_cache(maxsize=256)
 def _pax_block(size: int) -> bytes:
     """Return the block before `size` bytes of records."""
-    return _ustar(name=_PAX_NAME, kind=_PAX, mode=0o644, size=size)
+    return _ustar(_PAX_NAME, b"", _PAX, 0o644, 0, 0, size, 0, b"", b"", b"")
 
 
 def _is_utf8(text: bytes) -> bool:
@@ -174,42 +166,45 @@ def _pax_record(key: bytes, value: bytes) -> bytes:
 
 
 def _ustar(
-    *,
     name: bytes,
+    prefix: bytes,
     kind: bytes,
     mode: int,
+    uid: int,
+    gid: int,
     size: int,
-    prefix: bytes = b"",
-    uid: int = 0,
-    gid: int = 0,
-    mtime: int = 0,
-    link: bytes = b"",
-    user: bytes = b"",
-    group: bytes = b"",
+    mtime: int,
+    link: bytes,
+    user: bytes,
+    group: bytes,
 ) -> bytes:
     """Return one header block. Numbers that do not fit become 0 (a pax record has them), sizes base-256."""
-    block = _BLOCK.pack(
-        name,
-        b"%07o" % mode,
-        b"%07o" % (uid if uid <= _MAX_OCTAL_ID else 0),
-        b"%07o" % (gid if gid <= _MAX_OCTAL_ID else 0),
-        b"%011o" % size if size <= _MAX_OCTAL_SIZE else b"\x80" + size.to_bytes(11, "big"),
-        b"%011o" % (mtime if 0 <= mtime <= _MAX_OCTAL_SIZE else 0),
-        b"        ",
-        kind,
-        link,
-        b"ustar\x0000",
-        user,
-        group,
-        prefix,
+    start = b"%b%b%b%011o\0" % (
+        name.ljust(100, b"\0"),
+        _owner_fields(mode, uid if uid <= _MAX_OCTAL_ID else 0, gid if gid <= _MAX_OCTAL_ID else 0),
+        b"%011o\0" % size if size <= _MAX_OCTAL_SIZE else b"\x80" + size.to_bytes(11, "big"),
+        mtime if 0 <= mtime <= _MAX_OCTAL_SIZE else 0,
     )
-    return b"%s%06o\0 %s" % (block[:148], _byte_sum(block), block[156:])
+    rest, rest_sum = _later_fields(kind, link, user, group, prefix)
+    return b"%b%06o\0 %b" % (start, _byte_sum(start) + rest_sum, rest)
 
 
-def _byte_sum(block: bytes) -> int:
-    """Return the sum of 512 bytes.
+@lru_cache(maxsize=256)
+def _owner_fields(mode: int, uid: int, gid: int) -> bytes:
+    return b"%07o\0%07o\0%07o\0" % (mode, uid, gid)
 
-    The lower half of Adler-32 is 1 plus the sum modulo 65,521, which the bytes of half a block never reach; it is
-    twenty times as fast as adding them up here.
+
+@lru_cache(maxsize=256)
+def _later_fields(kind: bytes, link: bytes, user: bytes, group: bytes, prefix: bytes) -> tuple[bytes, int]:
+    """Return what follows the checksum, and the sum of its bytes and of the eight blanks that stand for the checksum."""
+    fields = _LATER.pack(kind, link, b"ustar\x0000", user, group, prefix)
+    return fields, _byte_sum(fields[:200]) + _byte_sum(fields[200:]) + 8 * 32
+
+
+def _byte_sum(part: bytes) -> int:
+    """Return the sum of at most 256 bytes.
+
+    The lower half of Adler-32 is 1 plus the sum modulo 65,521, which so few bytes never reach; it is twenty times as fast
+    as adding them up here.
     """
-    return (adler32(block[:256]) & 0xFFFF) + (adler32(block[256:]) & 0xFFFF) - 2
+    return (adler32(part) & 0xFFFF) - 1

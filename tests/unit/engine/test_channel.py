@@ -42,7 +42,7 @@ def test_a_large_message_arrives_whole(ends: tuple[Channel, socket.socket]) -> N
     import threading
 
     channel, theirs = ends
-    frame = Frame(os.urandom(3_000_000), 3_000_000, bytes(32))
+    frame = Frame(memoryview(os.urandom(3_000_000)), 3_000_000, bytes(32))
     sender = threading.Thread(target=Channel(theirs).send, args=(frame,))
     sender.start()
     assert channel.receive(decode_event) == (frame, [])
