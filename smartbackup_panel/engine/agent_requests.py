@@ -267,7 +267,8 @@ class AgentRequests:
                     self._told("restore"),
                     may_replace=not is_beside_live,
                 )
-                return writer.write(choose(point.index(), self._spool, request.options))
+                with point.reading_ahead():
+                    return writer.write(choose(point.index(), self._spool, request.options))
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise RestoreFailed(f"the restored files cannot be written: {error.strerror}") from error

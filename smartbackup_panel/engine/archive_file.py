@@ -176,7 +176,10 @@ class ArchiveFile:
 
     def read_frame(self, number: int) -> bytes:
         """Return the plain bytes of a frame after its checksum matched."""
-        record = self.frame_record(number)
+        return self.unpack(self.frame_record(number))
+
+    def unpack(self, record: FrameRecord) -> bytes:
+        """Return the plain bytes of a frame after its checksum matched; several threads may."""
         return self.codec.unpack(self.read_packed(record), record.plain_bytes)
 
     def check_tables(self) -> None:

@@ -7,6 +7,7 @@ import os
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveMissing, ArchiveRefused, UnknownPath
 from smartbackup_panel.core.tree import Entry, EntryType, PointFacts
@@ -21,6 +22,7 @@ from smartbackup_panel.engine.entries import (
     to_entry,
 )
 from smartbackup_panel.engine.layout import ArchiveRow
+from smartbackup_panel.engine.read_ahead import ReadAhead
 
 _KEPT_FRAMES = 8
 _SEEK_AFTER = 500
@@ -41,6 +43,7 @@ class ArchiveSet:
         self._frame_counts = [row.frame_count for row in self.rows]
         self._listing: ArchiveFile | None = None
         self._frames: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._ahead: ReadAhead | None = None
 
     @classmethod
     def open(cls, folder_fd: int, name: str, key: bytes | None) -> ArchiveSet:
@@ -242,11 +245,22 @@ class ArchiveSet:
         if wanted in self._frames:
             self._frames.move_to_end(wanted)
             return self._frames[wanted]
-        plain = self.file(archive).read_frame(number)
+        file = self.file(archive)
+        plain = file.read_frame(number) if self._ahead is None else self._ahead.take(file, archive, number)
         self._frames[wanted] = plain
         if len(self._frames) > _KEPT_FRAMES:
             self._frames.popitem(last=False)
         return plain
+
+    @contextmanager
+    def reading_ahead(self) -> Iterator[None]:
+        """Unpack on threads what follows, for whoever reads much of the point in its order."""
+        self._ahead = ReadAhead()
+        try:
+            yield
+        finally:
+            self._ahead.close()
+            self._ahead = None
 
     def checked_data(self, entry: IndexEntry) -> Iterator[bytes]:
         """Yield the stored bytes of a file; raise ArchiveDamaged at the end unless their sha256 matched."""

@@ -15,7 +15,6 @@ from smartbackup_panel.core.tree import EntryType, VerifySummary
 from smartbackup_panel.engine.archive_file import ArchiveFile
 from smartbackup_panel.engine.archive_reader import ArchiveSet
 from smartbackup_panel.engine.entries import IndexEntry, data_size, entry_type
-from smartbackup_panel.engine.layout import FrameRecord
 from smartbackup_panel.engine.tar_headers import END_OF_ARCHIVE, padding, tar_headers
 
 Advanced = Callable[[int, int], None]
@@ -144,7 +143,7 @@ def _unpack_all(file: ArchiveFile) -> Iterator[bytes]:
     with ThreadPoolExecutor(threads) as pool:
         try:
             for number in range(file.footer.frame_count):
-                running.append(pool.submit(_unpack, file, file.frame_record(number)))
+                running.append(pool.submit(file.unpack, file.frame_record(number)))
                 if len(running) > 2 * threads:
                     yield running.popleft().result()
             while running:
@@ -152,7 +151,3 @@ def _unpack_all(file: ArchiveFile) -> Iterator[bytes]:
         finally:
             for future in running:
                 future.cancel()
-
-
-def _unpack(file: ArchiveFile, record: FrameRecord) -> bytes:
-    return file.codec.unpack(file.read_packed(record), record.plain_bytes)
