@@ -31,6 +31,7 @@ def browse(session: Session, domain: str, point: str, path: str) -> None:
     """List what a point holds in a folder."""
     from smartbackup_panel.commands.tables import show_table, size
     from smartbackup_panel.core.errors import UnknownPath
+    from smartbackup_panel.core.quoting import quoted
     from smartbackup_panel.core.tree import EntryType
     from smartbackup_panel.services.contents import open_archives
 
@@ -38,7 +39,7 @@ def browse(session: Session, domain: str, point: str, path: str) -> None:
         wanted = checked_path(path)
         found = archives.find(wanted)
         if found is None:
-            raise UnknownPath(f"the point holds no {path!r}")
+            raise UnknownPath(f"the point holds no {quoted(wanted)}")
         entries = archives.children(wanted) if found.type is EntryType.DIRECTORY else [found]
     rows = [(entry.type, f"{entry.mode:04o}", entry.user, size(entry.size), _name(entry.path)) for entry in entries]
     session.answer(
@@ -165,15 +166,13 @@ def domain_of(session: Session, name: str) -> str:
 
 
 def checked_path(text: str) -> bytes:
-    """Return a path inside a point as bytes; raises UnsafePath for one that could lead out."""
-    from smartbackup_panel.core.errors import UnsafePath
+    """Return a path inside a point as bytes, as shells complete it ("./a/"); raises UnsafePath for one that could lead out."""
+    from smartbackup_panel.services import paths
 
     path = os.fsencode(text).strip(b"/")
-    if path == b".":
-        path = b""
-    if any(part in (b"", b".", b"..") for part in path.split(b"/") if path) or b"\0" in path:
-        raise UnsafePath(f"{text!r} is no path inside the domain's folder")
-    return path
+    while path.startswith(b"./"):
+        path = path[2:].lstrip(b"/")
+    return paths.checked_path(b"" if path == b"." else path)
 
 
 def _catalog_of(session: Session, name: str) -> tuple[Domain, Contents]:

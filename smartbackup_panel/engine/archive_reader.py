@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveMissing, ArchiveRefused, UnknownPath
+from smartbackup_panel.core.quoting import quoted
 from smartbackup_panel.core.tree import Entry, EntryType, PointFacts
 from smartbackup_panel.engine.archive_file import ArchiveFile
 from smartbackup_panel.engine.entries import (
@@ -171,7 +172,7 @@ class ArchiveSet:
                     self.refuse_bad(entry)
                     key = sort_key(entry.path)
                     if last_key is not None and key <= last_key:
-                        raise ArchiveRefused(f"the index of {self.name} is out of order at {entry.path[:200]!r}")
+                        raise ArchiveRefused(f"the index of {self.name} is out of order at {quoted(entry.path)}")
                     last_key = key
                 yield entry
 
@@ -204,7 +205,7 @@ class ArchiveSet:
         """
         folder = self.find(path)
         if folder is None or folder.type is not EntryType.DIRECTORY:
-            raise UnknownPath(f"the point has no folder {path[:200]!r}")
+            raise UnknownPath(f"the point has no folder {quoted(path)}")
         prefix = sort_key(path) + b"\0" if path else b""
         key: bytes | None = prefix + after + b"\1"
         found: list[Entry] = []
@@ -269,7 +270,7 @@ class ArchiveSet:
             digest.update(piece)
             yield piece
         if digest.digest() != entry.sha256:
-            raise ArchiveDamaged(f"the content of {entry.path[:200]!r} is not what was backed up")
+            raise ArchiveDamaged(f"the content of {quoted(entry.path)} is not what was backed up")
 
 
 def read_file(point: ArchiveSet, path: bytes, out_fd: int) -> int:
@@ -278,8 +279,10 @@ def read_file(point: ArchiveSet, path: bytes, out_fd: int) -> int:
     Raises UnknownPath when the path is not a file of the point.
     """
     entry = point.find_index_entry(path)
+    if entry is not None and entry_type(entry) in (EntryType.DIRECTORY, EntryType.SYMLINK):
+        raise UnknownPath(f"{quoted(path)} is a {entry_type(entry)} in this point, not a file")
     if entry is None or entry_type(entry) not in (EntryType.FILE, EntryType.HARDLINK):
-        raise UnknownPath(f"the point has no file {path[:200]!r}")
+        raise UnknownPath(f"the point has no file {quoted(path)}")
     if data_size(entry) <= _MEMORY_BYTES:
         pieces: Iterator[bytes] = iter(list(point.checked_data(entry)))
     else:
@@ -313,7 +316,7 @@ def with_holes(entry: IndexEntry, pieces: Iterator[bytes]) -> Iterator[bytes]:
         at = start + length
     yield from _zeros(STAT.unpack(entry.stat)[4] - at)
     for _ in pieces:
-        raise ArchiveDamaged(f"{entry.path[:200]!r} has more content than its parts say")
+        raise ArchiveDamaged(f"{quoted(entry.path)} has more content than its parts say")
 
 
 def _zeros(length: int) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from os import stat_result
 import msgspec
 
 from smartbackup_panel.core.errors import ArchiveRefused
+from smartbackup_panel.core.quoting import quoted
 from smartbackup_panel.core.tree import Entry, EntryType, SkipReason
 from smartbackup_panel.engine.fsafe import is_safe_path
 
@@ -158,7 +159,7 @@ def refuse_bad_entry(entry: IndexEntry, frame_counts: list[int]) -> None:
     """
     problem = _find_problem(entry, frame_counts)
     if problem:
-        raise ArchiveRefused(f"index entry {entry.path[:200]!r}: {problem}")
+        raise ArchiveRefused(f"index entry {quoted(entry.path)}: {problem}")
 
 
 def _find_problem(entry: IndexEntry, frame_counts: list[int]) -> str | None:

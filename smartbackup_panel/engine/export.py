@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveMissing, ArchiveRefused, NoSpace, UnknownPath
+from smartbackup_panel.core.quoting import quoted
 from smartbackup_panel.core.tree import Codec, EntryType, ExportFormat, ExportSummary
 from smartbackup_panel.engine.archive_reader import ArchiveSet, read_file, with_holes
 from smartbackup_panel.engine.codecs import get_codec
@@ -114,7 +115,7 @@ def _selected(point: ArchiveSet, chosen: Sequence[bytes], losses: _Counted | Non
             count += 1
             yield entry
         if not count and (losses is None or not losses.unlisted):
-            raise UnknownPath(f"the restore point has no {path[:200]!r}")
+            raise UnknownPath(f"the restore point has no {quoted(path)}")
 
 
 def _standing_alone(entry: IndexEntry, chosen: Sequence[bytes]) -> IndexEntry:
@@ -214,7 +215,7 @@ class _ZipWriter:
             for piece in with_holes(entry, point.checked_data(entry)):
                 written += member.write(piece)
         if written != size:
-            raise ArchiveRefused(f"{entry.path[:200]!r} has another size than its content")
+            raise ArchiveRefused(f"{quoted(entry.path)} has another size than its content")
         return written
 
     def close(self) -> None:

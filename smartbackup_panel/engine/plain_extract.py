@@ -10,6 +10,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from smartbackup_panel.core.errors import ArchiveRefused
+from smartbackup_panel.core.quoting import quoted
 from smartbackup_panel.core.tree import EntryType
 from smartbackup_panel.engine.entries import Stat
 from smartbackup_panel.engine.fsafe import DirectoryCursor, closing, create_file, open_beneath, remove_tree
@@ -141,7 +142,7 @@ class PlainExtract:
             first_fd = self._folder(folder)
             with closing(open_beneath(first_fd, first, os.O_PATH)) as found_fd:
                 if not stat.S_ISREG(os.fstat(found_fd).st_mode):
-                    raise ArchiveRefused(f"{target[:200]!r} is no file to link to")
+                    raise ArchiveRefused(f"{quoted(target)} is no file to link to")
             os.link(first, name, src_dir_fd=first_fd, dst_dir_fd=here, follow_symlinks=False)
 
     def _finish_folder(self, path: bytes, facts: Stat) -> None:

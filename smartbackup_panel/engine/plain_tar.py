@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveRefused
+from smartbackup_panel.core.quoting import quoted
 from smartbackup_panel.core.tree import EntryType
 from smartbackup_panel.engine.fsafe import is_safe_path
 from smartbackup_panel.engine.gzip_stream import GzipStream
@@ -113,9 +114,9 @@ class PlainTar:
             return None
         link = _relative(entry.link, self._below) if entry.type is EntryType.HARDLINK else entry.link
         if link is None:
-            raise ArchiveRefused(f"{path[:200]!r} is a hard link to a file outside the domain's folder")
+            raise ArchiveRefused(f"{quoted(path)} is a hard link to a file outside the domain's folder")
         if path == b"" and entry.type is not EntryType.DIRECTORY:
-            raise ArchiveRefused(f"{entry.path[:200]!r} should be the domain's folder and is a {entry.type}")
+            raise ArchiveRefused(f"{quoted(entry.path)} should be the domain's folder and is a {entry.type}")
         return replace(entry, path=path, link=link)
 
     def content(self) -> Iterator[bytes]:
@@ -171,7 +172,7 @@ class PlainTar:
         path = _checked_path(self._rootless(header.name), type_)
         self.absolute_count += header.name.startswith(b"/")
         if type_ is not EntryType.FILE and header.size:
-            raise ArchiveRefused(f"{path[:200]!r} has content, which only a file has")
+            raise ArchiveRefused(f"{quoted(path)} has content, which only a file has")
         link = self._checked_link(header.link, path, type_)
         self._remember(path, type_)
         self._left_bytes, self._padding_bytes = header.size, -header.size % BLOCK
@@ -191,13 +192,13 @@ class PlainTar:
     def _checked_link(self, link: bytes, path: bytes, type_: EntryType) -> bytes:
         if type_ is EntryType.SYMLINK:
             if not 0 < len(link) <= _MAX_LINK_BYTES or b"\0" in link:
-                raise ArchiveRefused(f"{path[:200]!r} is a link to nothing or to too much")
+                raise ArchiveRefused(f"{quoted(path)} is a link to nothing or to too much")
             return link
         if type_ is not EntryType.HARDLINK:
             return b""
         target = _checked_path(self._rootless(link), EntryType.FILE)
         if self._seen.get(target) not in (EntryType.FILE, EntryType.HARDLINK):
-            raise ArchiveRefused(f"{path[:200]!r} is a hard link to {link[:200]!r}, which is no earlier file")
+            raise ArchiveRefused(f"{quoted(path)} is a hard link to {quoted(link)}, which is no earlier file")
         return target
 
     def _rootless(self, name: bytes) -> bytes:
@@ -207,7 +208,7 @@ class PlainTar:
         """Note the path and the folders above it; refuse it where something else is there already."""
         before = self._seen.get(path)
         if before is not None and (before, type_) != (EntryType.DIRECTORY, EntryType.DIRECTORY):
-            raise ArchiveRefused(f"{path[:200]!r} is in {self._name} twice")
+            raise ArchiveRefused(f"{quoted(path)} is in {self._name} twice")
         self._note(path, type_)
         while path:
             path = path.rpartition(b"/")[0]
@@ -215,7 +216,7 @@ class PlainTar:
             if above is EntryType.DIRECTORY:
                 return
             if above is not None:
-                raise ArchiveRefused(f"{path[:200]!r} is a {above} and something lies below it")
+                raise ArchiveRefused(f"{quoted(path)} is a {above} and something lies below it")
             self._note(path, EntryType.DIRECTORY)
 
     def _note(self, path: bytes, type_: EntryType) -> None:
@@ -264,5 +265,5 @@ def _checked_path(name: bytes, type_: EntryType) -> bytes:
             path = b""
     is_own_folder = type_ is EntryType.DIRECTORY and name.startswith(b".")
     if not is_safe_path(path) or (path == b"" and not is_own_folder):
-        raise ArchiveRefused(f"{name[:200]!r} is no path inside the archive's folder")
+        raise ArchiveRefused(f"{quoted(name)} is no path inside the archive's folder")
     return path

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from smartbackup_panel.core.errors import UnknownPath, UnsafePath
+from smartbackup_panel.core.quoting import quoted
 from smartbackup_panel.core.tree import RestoreMode, RestoreOptions, SkipReason
 from smartbackup_panel.engine.changes import is_folder, merge
 from smartbackup_panel.engine.entries import SQLITE, IndexEntry
@@ -47,7 +48,7 @@ class Scope:
         """Take the chosen paths; none means all. Raises UnsafePath."""
         for path in paths:
             if not is_safe_path(path):
-                raise UnsafePath(f"{path[:200]!r} is not a path inside the domain's folder")
+                raise UnsafePath(f"{quoted(path)} is not a path inside the domain's folder")
         self._paths = frozenset(paths)
         self._is_all = not paths or b"" in self._paths
         self._above = {path[:at] for path in paths for at in _slashes(path)} | {b""}
@@ -95,7 +96,7 @@ def choose(point: Iterable[IndexEntry], live: Iterable[Seen], options: RestoreOp
         if action is not None:
             yield Choice(action, path, entry, seen)
     if scope.unmet:
-        raise UnknownPath(f"the point has no {min(scope.unmet)[:200]!r}")
+        raise UnknownPath(f"the point has no {quoted(min(scope.unmet))}")
 
 
 def _choose_action(

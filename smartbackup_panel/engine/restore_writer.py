@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveRefused, RestoreFailed
+from smartbackup_panel.core.quoting import quoted
 from smartbackup_panel.core.tree import EntryType, StageSummary
 from smartbackup_panel.engine.archive_reader import ArchiveSet
 from smartbackup_panel.engine.entries import IndexEntry, Stat, entry_type, unpack_stat
@@ -202,7 +203,7 @@ class RestoreWriter:
             return
         parent_fd = self._find_parent(entry.path)
         if parent_fd is None:
-            raise ArchiveRefused(f"the point has no folder for {entry.path[:200]!r}")
+            raise ArchiveRefused(f"the point has no folder for {quoted(entry.path)}")
         name = entry.path.rpartition(b"/")[2]
         kind = entry_type(entry)
         if kind is EntryType.DIRECTORY:
@@ -240,7 +241,7 @@ class RestoreWriter:
             os.unlink(name, dir_fd=parent_fd)
             return False
         if not for_folder:
-            raise RestoreFailed(f"a folder is where the file {name[:100]!r} belongs")
+            raise RestoreFailed(f"a folder is where the file {quoted(name)} belongs")
         return True
 
     def _restore_file(self, parent_fd: int, name: bytes, entry: IndexEntry, facts: Stat) -> None:
@@ -268,7 +269,7 @@ class RestoreWriter:
                 return False
             raise
         if os.stat(name, dir_fd=parent_fd, follow_symlinks=False).st_ino != staged.inode:
-            raise RestoreFailed(f"{staged.path[:200]!r} was replaced while it was restored")
+            raise RestoreFailed(f"{quoted(staged.path)} was replaced while it was restored")
         return True
 
     def _write_content(self, fd: int, entry: IndexEntry, size: int) -> int:
@@ -282,7 +283,7 @@ class RestoreWriter:
                 if room == 0:
                     at, room = next(places, (0, 0))
                     if room == 0:
-                        raise ArchiveDamaged(f"{entry.path[:200]!r} has more content than its parts say")
+                        raise ArchiveDamaged(f"{quoted(entry.path)} has more content than its parts say")
                 count = os.pwrite(fd, view[:room], at)
                 at, room, written = at + count, room - count, written + count
                 view = view[count:]

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from concurrent.futures.thread import ThreadPoolExecutor
 
 from smartbackup_panel.core.errors import ArchiveDamaged
+from smartbackup_panel.core.quoting import quoted
 from smartbackup_panel.core.tree import EntryType, VerifySummary
 from smartbackup_panel.engine.archive_file import ArchiveFile
 from smartbackup_panel.engine.archive_reader import ArchiveSet
@@ -78,12 +79,12 @@ def _verify_own(point: ArchiveSet, advanced: Advanced) -> int:
 def _verify_content(stream: TarStream, entry: IndexEntry) -> None:
     size = data_size(entry)
     if size and stream.place != (entry.frame, entry.offset):
-        raise ArchiveDamaged(f"{entry.path[:200]!r} is not where the index says")
+        raise ArchiveDamaged(f"{quoted(entry.path)} is not where the index says")
     digest = hashlib.sha256()
     for piece in stream.take(size):
         digest.update(piece)
     if digest.digest() != entry.sha256:
-        raise ArchiveDamaged(f"the content of {entry.path[:200]!r} is not what was backed up")
+        raise ArchiveDamaged(f"the content of {quoted(entry.path)} is not what was backed up")
     stream.expect(padding(size), entry)
 
 
@@ -127,7 +128,7 @@ class TarStream:
     def expect(self, wanted: bytes, entry: IndexEntry | None) -> None:
         """Take bytes that have to be `wanted`."""
         if b"".join(self.take(len(wanted))) != wanted:
-            where = f"at {entry.path[:200]!r}" if entry is not None else "at its end"
+            where = f"at {quoted(entry.path)}" if entry is not None else "at its end"
             raise ArchiveDamaged(f"the tar stream of {self._file.name} contradicts its index {where}")
 
     def expect_end(self) -> None:

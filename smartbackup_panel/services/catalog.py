@@ -15,6 +15,7 @@ from smartbackup_panel.adapters.db import catalog, catalog_file, domains, points
 from smartbackup_panel.adapters.locks import held
 from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveMissing, ArchiveRefused, SmartBackupError
 from smartbackup_panel.core.model import PANEL, Domain, Point
+from smartbackup_panel.core.quoting import quoted
 from smartbackup_panel.engine.archive_reader import ArchiveSet
 from smartbackup_panel.engine.entries import STAT, UNSTABLE, IndexEntry, entry_type, sort_key
 from smartbackup_panel.services import store
@@ -161,7 +162,7 @@ def _checked(archives: ArchiveSet, block: int, first: bytes, end: bytes | None) 
         archives.refuse_bad(entry)
         key = sort_key(entry.path)
         if key < first or (last is not None and key <= last) or (end is not None and key >= end):
-            raise ArchiveRefused(f"the index of {archives.name} is out of order at {entry.path[:200]!r}")
+            raise ArchiveRefused(f"the index of {archives.name} is out of order at {quoted(entry.path)}")
         last = key
         yield entry
 

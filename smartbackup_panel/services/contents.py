@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from smartbackup_panel.adapters.db import catalog, catalog_file, domains, points
 from smartbackup_panel.core.errors import CatalogBehind, UnknownPath, UnknownPoint
 from smartbackup_panel.core.model import COMMAND_LINE, Actor, Domain, Point
+from smartbackup_panel.core.quoting import quoted
 from smartbackup_panel.core.tree import Entry, EntryType
 from smartbackup_panel.engine.archive_reader import ArchiveSet
 from smartbackup_panel.services import store
@@ -51,7 +52,7 @@ class Contents:
             number = _number(numbers, point)
             own = catalog.find(connection, number, checked_path(path))
             if own is None or own.type is not EntryType.DIRECTORY:
-                raise UnknownPath(f"the restore point has no folder {path[:200]!r}")
+                raise UnknownPath(f"the restore point has no folder {quoted(path)}")
             rows = catalog.children(connection, number, path, after, PAGE_SIZE + 1)
             total = (
                 len(rows) if not after and len(rows) <= PAGE_SIZE else catalog.count_children(connection, number, path)
@@ -66,7 +67,7 @@ class Contents:
         with self._catalog(domain) as (connection, numbers):
             found = catalog.find(connection, _number(numbers, _point(every, point_id)), checked_path(path))
         if found is None:
-            raise UnknownPath(f"the restore point has no {path[:200]!r}")
+            raise UnknownPath(f"the restore point has no {quoted(path)}")
         return found
 
     def history(self, actor: Actor, domain_id: str, path: bytes) -> History:
@@ -76,7 +77,7 @@ class Contents:
             versions = catalog.history(connection, checked_path(path))
         told = tuple(_version(row, every, numbers) for row in versions)
         if not told:
-            raise UnknownPath(f"no restore point has {path[:200]!r}")
+            raise UnknownPath(f"no restore point has {quoted(path)}")
         return History(domain, path, tuple(version for version in told if version.points))
 
     def compare(

@@ -13,6 +13,7 @@ from datetime import datetime
 from smartbackup_panel.adapters.db import people, points, policies
 from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveMissing, ArchiveRefused, NoSpace
 from smartbackup_panel.core.model import Domain, Point, PointKind, Verified
+from smartbackup_panel.core.quoting import quoted
 from smartbackup_panel.core.tree import ArchiveSummary, WriteOptions
 from smartbackup_panel.engine.archive_reader import ArchiveSet
 from smartbackup_panel.engine.archive_sink import ArchiveSink
@@ -101,7 +102,7 @@ def _write(
         with store.open_unpublished(installation, folder_fd, sink) as written:
             agent.verify(written, on_progress=on_step(context, "verifying", agent))
             if (path := find_difference(earlier, written)) is not None:
-                raise ArchiveDamaged(f"{sink.name} differs from {earlier.name} at {path[:200]!r}")
+                raise ArchiveDamaged(f"{sink.name} differs from {earlier.name} at {quoted(path)}")
     return summary
 
 

@@ -72,7 +72,8 @@ class Queries:
             if not matching and len(text) >= 6:
                 matching = [point for point in every if point.id.startswith(text)]
         if len(matching) != 1:
-            raise UnknownPoint(f"{len(matching) or 'no'} restore point{'s' if matching else ''} match {text!r}")
+            found = f"{len(matching)} restore points match" if matching else "no restore point matches"
+            raise UnknownPoint(f"{found} {text!r}")
         return matching[0]
 
     def schedule(self, actor: Actor, domain_id: str) -> Schedule | None:

@@ -152,6 +152,10 @@ def test_files_of_a_point_are_listed_and_read(installation: Installation) -> Non
     assert [(row["path"], row["size_bytes"]) for row in listed] == [("public_html/deep/er/b.bin", 1_048_576)]
     content = installation.run("cat", "shop.example.test", "--point", made["point"], "public_html/deep/er/b.bin")
     assert content.stdout == FILES["public_html/deep/er/b.bin"]
+    completed = "./public_html/deep/er/"
+    assert installation.smartbackup("browse", "shop.example.test", "--point", "latest", completed) == listed
+    folder = installation.smartbackup("cat", "shop.example.test", "--point", "latest", completed, exit_code=2)
+    assert folder["error"]["message"] == "'public_html/deep/er' is a directory in this point, not a file"
     refused = installation.smartbackup(
         "browse", "shop.example.test", "--point", "latest", "../other.example", exit_code=1
     )
