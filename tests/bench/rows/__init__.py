@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.bench import pacing
-from tests.bench.rows import catalog, files, full, growth, increment, synthetic
+from tests.bench.rows import catalog, commands, files, full, growth, increment, synthetic
 from tests.bench.table import Measure
 
 ROWS: dict[str, Measure] = {
@@ -13,5 +13,6 @@ ROWS: dict[str, Measure] = {
     "files": files.measure,
     "growth": growth.measure,
     "catalog": catalog.measure,
+    "commands": commands.measure,
     "pacing": pacing.rows,
 }
