@@ -6,8 +6,6 @@ import functools
 import secrets
 from dataclasses import dataclass
 
-from werkzeug.security import check_password_hash, generate_password_hash
-
 from smartbackup_panel.adapters.db import people
 from smartbackup_panel.adapters.db.people import Account
 from smartbackup_panel.core.errors import WrongUsage
@@ -20,7 +18,13 @@ SHORTEST_PASSWORD = 10
 @functools.cache
 def _nobodys_hash() -> str:
     """Return what is checked where there is no such login, so that the answer takes as long."""
-    return generate_password_hash(secrets.token_hex(16))
+    return _hashed(secrets.token_hex(16))
+
+
+def _hashed(password: str) -> str:
+    from werkzeug.security import generate_password_hash  # late: commands that check no password start sooner
+
+    return generate_password_hash(password)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,8 @@ class Accounts:
 
     def check_password(self, login: str, password: str, address: str) -> Account | None:
         """Return the account whose password this is, else None; a failure is audited with the address it came from."""
+        from werkzeug.security import check_password_hash
+
         with self.installation.state.read() as tx:
             account = people.find_account(tx, login)
         matches = check_password_hash(account.password_hash if account else _nobodys_hash(), password)
@@ -58,7 +64,7 @@ class Accounts:
             raise WrongUsage("a customer needs the system user whose domains it sees", hint="Add --owner USER.")
         now = self.installation.clock.now()
         with self.installation.state.write() as tx:
-            people.save_account(tx, login, generate_password_hash(password), role, owner, now)
+            people.save_account(tx, login, _hashed(password), role, owner, now)
             people.add_audit(tx, now, COMMAND_LINE, "account saved", None, None, {"login": login, "role": role})
 
     def list(self) -> list[Account]:

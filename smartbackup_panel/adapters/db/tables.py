@@ -20,7 +20,6 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     false,
-    text,
 )
 
 
@@ -69,14 +68,9 @@ domains = Table(
     Column("deleted_at", UtcTime),
     Column("delete_announced_at", UtcTime),
     Index("ix_domains_name", "panel", "name"),
-    Index(
-        "ix_domains_live_uid",
-        "panel",
-        "panel_uid",
-        unique=True,
-        sqlite_where=text("state != 'deleted'"),
-        postgresql_where=text("state != 'deleted'"),
-    ),
+    # Of domains that are not deleted alone, as the migration says. Here that would load PostgreSQL's dialect for every
+    # command, a tenth of its start.
+    Index("ix_domains_live_uid", "panel", "panel_uid", unique=True),
 )
 
 points = Table(
