@@ -8,10 +8,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 from flask import Flask
+from flask.logging import default_handler
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
 from smartbackup_panel import plugin
+from smartbackup_panel.log_lines import LogLines
 from smartbackup_panel.settings import Settings, load_settings
 from smartbackup_panel.web import accounts, errors
 from smartbackup_panel.web.ports import HostServices
@@ -64,6 +66,8 @@ def serve(settings: Settings) -> None:
     One process with threads: sessions need no sharing, and the limits on logins count everybody.
     """
     from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]  # gunicorn ships no types
+
+    default_handler.setFormatter(LogLines())
 
     class Server(BaseApplication):  # type: ignore[misc]  # the base class has no types
         """Gunicorn with our settings and nothing from its command line or configuration files."""

@@ -19,9 +19,10 @@ SECRET = ("smtp_url", "notify_webhook", "notify_apprise")
 @command
 def worker(session: Session, once: bool) -> None:
     """Run jobs, hooks' events and schedules until told to stop."""
+    from smartbackup_panel.log_lines import write_log
     from smartbackup_panel.worker import Worker
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    write_log()
     if once:
         count = Worker(session.services).run_once()
         session.answer({"jobs": count}, lambda: click.echo(f"{count} jobs ran."))
