@@ -6,6 +6,7 @@ Started as `python -I -X utf8 -m smartbackup_panel.engine.agent_main FD`. Everyt
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import sys
 
@@ -55,4 +56,6 @@ def _answer(requests: AgentRequests, request: Request, fds: list[int]) -> Done |
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    os._exit(
+        main()
+    )  # an interpreter that takes itself apart takes longer than an increment's writing; nothing is left to do

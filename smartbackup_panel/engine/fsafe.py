@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from contextlib import suppress
 
@@ -18,6 +19,8 @@ MAX_DEPTH = 4_000
 """Folders below one another that are followed; each costs a descriptor while it is open."""
 
 MAX_NAME_BYTES = 255
+_NAME = rb"(?!\.\.?(?:/|\Z))[^/\0]{1,%d}" % MAX_NAME_BYTES
+_REAL_NAMES = re.compile(_NAME + rb"(?:/" + _NAME + rb")*")
 MAX_PATH_BYTES = 256 * 1024
 _RESOLVE = (
     syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_MAGICLINKS | syscalls.RESOLVE_NO_XDEV
@@ -40,11 +43,9 @@ _has_openat2 = _kernel_has_openat2()
 
 def is_safe_path(path: bytes) -> bool:
     """Whether `path` is relative and made of real names only (b"" is the folder itself)."""
-    if path == b"":
-        return True
-    if len(path) > MAX_PATH_BYTES or b"\0" in path or path.count(b"/") >= MAX_DEPTH:
+    if len(path) > MAX_PATH_BYTES or path.count(b"/") >= MAX_DEPTH:
         return False
-    return all(0 < len(name) <= MAX_NAME_BYTES and name not in (b".", b"..") for name in path.split(b"/"))
+    return path == b"" or _REAL_NAMES.fullmatch(path) is not None
 
 
 def open_beneath(dir_fd: int, path: bytes, flags: int = os.O_RDONLY, mode: int = 0) -> int:
