@@ -179,11 +179,12 @@ def rules_in_words(rules: Rules) -> str:
     numbers = asdict(rules)
     words = {
         "last": "the last {}",
-        "days": "all of {} days",
-        "daily": "one a day for {} days",
-        "weekly": "one a week for {} weeks",
-        "monthly": "one a month for {} months",
-        "yearly": "one a year for {} years",
+        "days": "all of {} day{}",
+        "daily": "one a day for {} day{}",
+        "weekly": "one a week for {} week{}",
+        "monthly": "one a month for {} month{}",
+        "yearly": "one a year for {} year{}",
     }
-    said = [words[name].format(numbers[name]) for name in RULE_NAMES if name in words and numbers[name]]
+    told = [(words[name], numbers[name]) for name in RULE_NAMES if name in words and numbers[name]]
+    said = [text.format(number, "" if number == 1 else "s") for text, number in told]
     return ", ".join(said or ["nothing by rule"]) + f"; never fewer than {rules.floor}"
