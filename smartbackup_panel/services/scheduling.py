@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from smartbackup_panel.adapters.db import domains, jobs, people, schedules, statistics
+from smartbackup_panel.adapters.db import domains, jobs, people, points, schedules, statistics
 from smartbackup_panel.core.activity import describe_change, have_agreed, is_unsettled, settle
 from smartbackup_panel.core.cron_words import in_words
 from smartbackup_panel.core.errors import WrongUsage
@@ -32,6 +32,7 @@ from smartbackup_panel.core.schedule import (
     check_timezone,
     choose_rhythm,
     decide_schedule,
+    interval_of,
     next_slot,
     next_slots,
 )
@@ -46,6 +47,7 @@ SUSPENDED_WORDS = "suspended by the panel"
 HISTORY_READINGS = 60
 CONFIRM_AFTER = timedelta(days=1)
 LATE = timedelta(minutes=15)
+CLOCK_SET_BACK = timedelta(hours=1)
 CATCH_UP_WITHIN = timedelta(hours=4)
 MINIMUM_RUN_SECONDS = 2.0
 
@@ -353,17 +355,28 @@ def _set_next(tx: Connection, domain_id: str, schedule: Schedule, now: datetime)
 def _save(
     installation: Installation, tx: Connection, domain: Domain, schedule: Schedule, present: Schedule | None
 ) -> Schedule:
-    """Record a schedule; where its lines are as before, a run that is due is not put off."""
+    """Record a schedule. Where its lines are as before, a run that is due is not put off; and one that was decided by itself
+    leaves the run that was planned, where without it the newest point would become older than a point may.
+    """
     now = installation.clock.now()
     slot = next_slot(schedule, now)
-    if slot is not None:
-        schedule = replace(schedule, next_run_at=slot.at)
+    at, kind = (slot.at, slot.kind) if slot is not None else (None, None)
     unchanged = present is not None and present.lines == schedule.lines and present.timezone == schedule.timezone
-    if unchanged and present is not None and present.next_run_at is not None and present.next_run_at <= now:
-        schedule = replace(schedule, next_run_at=present.next_run_at)
+    planned = present.next_run_at if present is not None else None
+    if planned is not None and at is not None and planned < at:
+        is_due = unchanged and planned <= now
+        if is_due or (not schedule.pinned and _is_too_late(tx, domain, schedule, at, now)):
+            at, kind = planned, schedules.find_next_kind(tx, domain.id)
+    schedule = replace(schedule, next_run_at=at)
     since = statistics.decided_at(tx, domain.id).get(domain.id, now) if unchanged else now
-    schedules.save_schedule(tx, domain.id, schedule, slot.kind if slot else None, since)
+    schedules.save_schedule(tx, domain.id, schedule, kind, since)
     return schedule
+
+
+def _is_too_late(tx: Connection, domain: Domain, schedule: Schedule, at: datetime, now: datetime) -> bool:
+    """Whether at a run then the newest point would be older than the schedule's interval, and an hour for a clock set back."""
+    newest = points.latest_points(tx, [domain.id]).get(domain.id)
+    return newest is not None and at - newest.created_at > interval_of(schedule, now) + CLOCK_SET_BACK
 
 
 def parse_line(text: str) -> ScheduleLine:

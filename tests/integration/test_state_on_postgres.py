@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import pytest
@@ -25,6 +26,12 @@ def fleet(postgres_server: Postgres) -> Iterator[Installation]:
     with make_installation({"STATE_URL": url, "RECONCILE_SECONDS": "3600"}) as installation:
         yield installation
     postgres_server.drop_tenant(name)
+
+
+def test_programs_that_start_at_once_make_the_state_once(fleet: Installation) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        ended = list(pool.map(lambda _: fleet.run("domains", "--json"), range(6)))
+    assert [(run.returncode, run.stdout.strip(), run.stderr) for run in ended] == [(0, b"[]", b"")] * 6
 
 
 def test_a_domain_is_backed_up_and_restored_with_its_state_in_postgresql(fleet: Installation) -> None:

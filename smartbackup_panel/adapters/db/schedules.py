@@ -57,6 +57,12 @@ def list_due(tx: Connection, now: datetime) -> list[tuple[str, Schedule, PointKi
     ]
 
 
+def find_next_kind(tx: Connection, domain_id: str) -> PointKind | None:
+    """Return the kind that a domain's next run has, None where its strategy decides."""
+    kind = tx.execute(select(schedules.c.next_kind).where(schedules.c.domain_id == domain_id)).scalar()
+    return PointKind(kind) if kind else None
+
+
 def set_next_run(tx: Connection, domain_id: str, at: datetime | None, kind: PointKind | None) -> None:
     tx.execute(update(schedules).where(schedules.c.domain_id == domain_id).values(next_run_at=at, next_kind=kind))
 
