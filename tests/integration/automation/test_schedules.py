@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from sqlalchemy import text
 
 from smartbackup_panel.adapters.db import domains, schedules, traffic
 from smartbackup_panel.core.errors import WrongUsage
-from smartbackup_panel.core.model import Domain, DomainState, JobKind, PointKind, Schedule, Strategy
+from smartbackup_panel.core.model import Domain, DomainState, JobKind, PointKind, Schedule, ScheduleLine, Strategy
 from smartbackup_panel.core.traffic import Hours
 from smartbackup_panel.services import scheduling
 from tests.support.clock import Host, a_host
@@ -217,3 +218,41 @@ def test_a_clock_set_back_does_not_leave_domains_waiting_for_years(tmp_path: Pat
         planned = plan_of(host, domain).next_run_at
         assert planned is not None and planned.date() == date(2026, 3, 5)
         assert scheduling.reset_next_runs(host.installation) == 0
+
+
+def test_a_weekly_run_is_not_skipped_when_its_hour_moves_to_one_that_has_passed(tmp_path: Path) -> None:
+    with a_host(tmp_path) as host:
+        domain = host.add_domain("shop.example")
+        host.analyse(domain, 5)
+        host.add_point(domain, seconds=20)
+        before = plan_of(host, domain)
+        planned = before.next_run_at
+        assert planned is not None
+        host.clock.moment = planned - timedelta(hours=1)
+        earlier = planned - timedelta(hours=2)
+        moved = replace(before, lines=(ScheduleLine(f"{earlier.minute} {earlier.hour} * * 0"),), next_run_at=None)
+        for is_fresh in (False, True):
+            if is_fresh:
+                host.add_point(domain, seconds=20)
+            with host.installation.state.write() as tx:
+                schedules.save_schedule(tx, domain.id, before, PointKind.FULL, host.clock.now())
+                scheduling._save(host.installation, tx, domain, moved, before)
+            assert plan_of(host, domain).next_run_at == (earlier + timedelta(days=7) if is_fresh else planned)
+            with host.installation.state.read() as tx:
+                assert schedules.find_next_kind(tx, domain.id) is (None if is_fresh else PointKind.FULL)
+
+
+def test_an_analysis_leaves_a_due_full_point_a_full_one(tmp_path: Path) -> None:
+    with a_host(tmp_path) as host:
+        domain = host.add_domain("shop.example")
+        for _ in range(2):
+            host.analyse(domain, 150, 5000)
+            host.clock.move(days=1)
+        assert plan_of(host, domain).strategy is Strategy.MIXED
+        with host.installation.state.write() as tx:
+            schedules.set_next_run(tx, domain.id, host.clock.now(), PointKind.FULL)
+        host.clock.move(minutes=1)
+        host.analyse(domain, 150, 5000)
+        [job_id] = scheduling.enqueue_due(host.installation)
+        [job] = host.unfinished()
+        assert (job.id, job.params["type"]) == (job_id, PointKind.FULL)
