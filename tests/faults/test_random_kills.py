@@ -16,6 +16,7 @@ from smartbackup_panel.bootstrap import Services, open_services
 from smartbackup_panel.core.model import COMMAND_LINE, Job, JobState
 from smartbackup_panel.services.jobs import MOST_ATTEMPTS
 from smartbackup_panel.settings import load_settings
+from tests.support.figures import Figure
 from tests.support.installation import make_installation
 from tests.support.servers import Server, wait_for
 
@@ -44,7 +45,7 @@ def job_of(services: Services, job_id: str) -> Job:
     return services.queries.job(COMMAND_LINE, job_id)
 
 
-def test_random_kills_lose_no_job_and_run_none_twice() -> None:
+def test_random_kills_lose_no_job_and_run_none_twice(figure: Figure) -> None:
     dice = random.Random(42)
     with make_installation({"RECONCILE_SECONDS": "3600"}) as installation:
         for number in range(TENANTS):
@@ -76,6 +77,8 @@ def test_random_kills_lose_no_job_and_run_none_twice() -> None:
         )
         worker.stop()
         assert_one_effect_each(services, asked)
+        figure("random kills of workers and agents", KILLS, "kills")
+        figure("random kills: jobs, each with one effect", len(asked), "jobs")
 
 
 def any_running(services: Services, asked: set[str]) -> bool:

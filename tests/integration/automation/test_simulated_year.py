@@ -25,7 +25,7 @@ from smartbackup_panel.adapters.db import jobs, schedules
 from smartbackup_panel.core.errors import DumpFailed
 from smartbackup_panel.core.model import Domain, Job, JobKind, JobState, Strategy
 from smartbackup_panel.core.schedule import interval_of
-from smartbackup_panel.services import alarms, scheduling, upkeep
+from smartbackup_panel.services import alarms, retries, scheduling, upkeep
 from tests.support.clock import Host, a_host
 from tests.support.figures import Figure
 
@@ -106,25 +106,42 @@ class Year:
             self.back_up(domain)
 
     def tick(self) -> None:
-        """Let a step's time pass and, where the server is on, the worker do what is due."""
-        self.host.clock.moment += STEP
-        now = self.host.clock.now()
-        if any(spell.holds(now) for spell in self.off):
+        """Let a step's time pass and, where the server is on, the worker do what is due: each run when its time comes."""
+        end = self.host.clock.now() + STEP
+        if self.is_off(end):
+            self.host.clock.moment = end
             return
+        while (due := self.next_due(end)) is not None and not self.is_off(due):
+            self.host.clock.moment = due
+            self.run_due()
+        self.host.clock.moment = now = end
         if self.jumped_at is None and now >= BEGIN + timedelta(days=JUMP_DAY):
             self.host.clock.moment += JUMP
             self.jumped_at = self.host.clock.now()
             upkeep.watch_clock(self.host.installation, JUMP)
         self.work()
 
-    def work(self) -> None:
-        installation, now = self.host.installation, self.host.clock.now()
-        scheduling.review(installation)
-        if now.hour != (now - STEP).hour:
-            scheduling.confirm_changes(installation)
+    def is_off(self, moment: datetime) -> bool:
+        return any(spell.holds(moment) for spell in self.off)
+
+    def next_due(self, end: datetime) -> datetime | None:
+        """Return when the next run is due, at the earliest now; None where none is until `end`."""
+        with self.host.installation.state.read() as tx:
+            due = schedules.list_due(tx, end)
+        return max(due[0][1].next_run_at or end, self.host.clock.now()) if due else None
+
+    def run_due(self) -> None:
         self.enqueue()
         for job in self.host.unfinished():
             self.run(job, self.known[job.domain_id or ""])
+
+    def work(self) -> None:
+        installation, now = self.host.installation, self.host.clock.now()
+        scheduling.review(installation)
+        retries.retry_failed(installation)
+        if now.hour != (now - STEP).hour:
+            scheduling.confirm_changes(installation)
+        self.run_due()
         upkeep.say_alive(installation)
         if now.hour != (now - STEP).hour:
             self.look()
@@ -187,16 +204,18 @@ class Year:
         return spells if self.jumped_at is None else [*spells, Spell(self.jumped_at - JUMP, self.jumped_at)]
 
     def lost(self, domain_id: str, begin: datetime, end: datetime) -> timedelta:
-        """Return what a gap may be longer for what stood in the way, and for catching up; a failed run's next is in its turn."""
+        """Return what a gap may be longer for what stood in the way, and for catching up; a failed run's next try is within a day."""
         spells = self.in_the_way(domain_id)
         lost = [spell.overlap(begin, end) for spell in spells]
         failed = self.failing.get(domain_id)
-        turns = timedelta(days=7) if failed is not None and failed.overlap(begin, end) else timedelta()
+        turns = timedelta(days=1) if failed is not None and failed.overlap(begin, end) else timedelta()
         return sum(lost, turns) + (RECOVERY if any(lost) else timedelta())
 
     def may_miss(self, domain_id: str, at: datetime) -> bool:
         """Return whether a missing point may be told: the server was off, the clock jumped, or the domain failed lately."""
-        return any(spell.holds(at, RECOVERY) for spell in self.in_the_way(domain_id))
+        failed = self.failing.get(domain_id)
+        is_tried_again = failed is not None and failed.holds(at, timedelta(days=1))
+        return is_tried_again or any(spell.holds(at, RECOVERY) for spell in self.in_the_way(domain_id))
 
 
 @pytest.mark.timeout(3600)
