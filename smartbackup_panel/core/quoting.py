@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _MOST_BYTES = 200
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def quoted(name: bytes) -> str:
@@ -17,6 +18,14 @@ def quoted(name: bytes) -> str:
 
 def printable(text: str) -> str:
     """Return a text in which everything that cannot be printed, line ends included, is spelled out."""
-    if text.isprintable():
-        return text
-    return "".join([letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text])
+    return text if text.isprintable() else "".join([_spelled(letter) for letter in text])
+
+
+def _spelled(letter: str) -> str:
+    """Return a letter, or its number where it cannot be printed. Without a codec: an agent may import none any more."""
+    if letter.isprintable():
+        return letter
+    number = ord(letter)
+    return _SHORT.get(letter) or (
+        f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+    )

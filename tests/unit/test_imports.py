@@ -18,15 +18,16 @@ MAY_IMPORT = {
     "core": set(),
     "settings": {"core"},
     "resources": set(),
+    "log_lines": {"core"},
     "engine": {"core"},
     "adapters": {"core", "resources"},
     "services": {"core", "engine", "settings", "adapters.db", "adapters.locks"},
     "web": {"core", "services", "settings", "resources"},
     "bootstrap": {"core", "engine", "adapters", "services", "settings", "resources"},
     "plugin": {"core", "services", "web", "settings", "resources", "bootstrap"},
-    "standalone": {"core", "services", "web", "settings", "resources", "bootstrap", "plugin"},
+    "standalone": {"core", "services", "web", "settings", "resources", "bootstrap", "plugin", "log_lines"},
     "worker": {"core", "services", "settings", "bootstrap"},
-    "commands": {"core", "engine", "services", "settings", "bootstrap", "worker", "standalone"},
+    "commands": {"core", "engine", "services", "settings", "bootstrap", "worker", "standalone", "log_lines"},
     "cli": {"commands", "core"},
 }
 

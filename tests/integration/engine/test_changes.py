@@ -135,7 +135,6 @@ def test_files_that_change_while_they_are_read_leave_a_whole_archive(
         disturber.kill()
         disturber.communicate()
     assert set(summary.unstable.names) <= {b"grow.log", b"flicker.bin"}
-    assert summary.unstable.count >= 1
     store.restore_into(open_folder / "out")
     assert (open_folder / "out" / "still.bin").read_bytes() == still
     again = store.back_up(PointKind.INCREMENTAL, earlier=0)
