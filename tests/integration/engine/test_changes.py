@@ -130,12 +130,18 @@ def test_files_that_change_while_they_are_read_leave_a_whole_archive(
     try:
         assert disturber.stdout is not None
         disturber.stdout.readline()
-        summary = store.back_up()
+        for number in range(
+            10
+        ):  # on a busy machine the disturber may not get its turn within all attempts of one point
+            summary = store.back_up()
+            if summary.unstable.count:
+                break
     finally:
         disturber.kill()
         disturber.communicate()
     assert set(summary.unstable.names) <= {b"grow.log", b"flicker.bin"}
+    assert summary.unstable.count >= 1
     store.restore_into(open_folder / "out")
     assert (open_folder / "out" / "still.bin").read_bytes() == still
-    again = store.back_up(PointKind.INCREMENTAL, earlier=0)
+    again = store.back_up(PointKind.INCREMENTAL, earlier=number)
     assert set(summary.unstable.names) <= set(again.changes.changed.names)
