@@ -130,12 +130,9 @@ def test_files_that_change_while_they_are_read_leave_a_whole_archive(
     try:
         assert disturber.stdout is not None
         disturber.stdout.readline()
-        for number in range(
-            10
-        ):  # on a busy machine the disturber may not get its turn within all attempts of one point
-            summary = store.back_up()
-            if summary.unstable.count:
-                break
+        summary, number = store.back_up(), 0
+        while not summary.unstable.count and number < 10:  # on a busy machine the disturber waits for its turn
+            summary, number = store.back_up(), number + 1
     finally:
         disturber.kill()
         disturber.communicate()
