@@ -56,6 +56,5 @@ def _answer(requests: AgentRequests, request: Request, fds: list[int]) -> Done |
 
 
 if __name__ == "__main__":
-    os._exit(
-        main()
-    )  # an interpreter that takes itself apart takes longer than an increment's writing; nothing is left to do
+    # Nothing is left to do, and taking the interpreter apart would take as long as writing a small increment.
+    os._exit(main())

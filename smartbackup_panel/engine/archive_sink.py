@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -131,17 +131,16 @@ class ArchiveSink:
             raise ArchiveRefused(f"{name!r} is not the name of an archive")
         if _exists(folder_fd, name):
             raise ArchiveRefused(f"{name} is already there and is never overwritten")
-        own_folder = os.dup(folder_fd)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            with full_disk_as_no_space(name):
-                part_fd = os.open(name + PART, flags, 0o600, dir_fd=own_folder)
-                spool_fd = open_unlinked(own_folder, f"{name}.index{PART}")
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(name + PART, dir_fd=own_folder)
-            os.close(own_folder)
-            raise
+        with ExitStack() as undo, full_disk_as_no_space(name):
+            own_folder = os.dup(folder_fd)
+            undo.callback(os.close, own_folder)
+            # Where this fails because another job writes it, it stays that job's.
+            part_fd = os.open(name + PART, flags, 0o600, dir_fd=own_folder)
+            undo.callback(os.close, part_fd)
+            undo.callback(os.unlink, name + PART, dir_fd=own_folder)
+            spool_fd = open_unlinked(own_folder, f"{name}.index{PART}")
+            undo.pop_all()
         sink = cls(own_folder, name, part_fd, spool_fd, codec, key)
         sink.byte_limit = byte_limit
         return sink

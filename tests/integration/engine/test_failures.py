@@ -23,8 +23,8 @@ from smartbackup_panel.core.tree import (
     WriteOptions,
 )
 from smartbackup_panel.engine.agent import Agent
-from smartbackup_panel.engine.archive_sink import discard_leftovers
-from tests.integration.engine.store import START, Store
+from smartbackup_panel.engine.archive_sink import ArchiveSink, discard_leftovers
+from tests.integration.engine.store import KEY, START, Store
 from tests.integration.engine.trees import look, write
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
@@ -180,6 +180,16 @@ def test_an_archive_is_never_overwritten(store: Store, site: Path) -> None:
         store.back_up()
     store.names.append(name)
     assert store.path().read_bytes() == before
+
+
+def test_an_archive_that_another_job_writes_stays_its_own(store: Store) -> None:
+    sink = store.sink(PointKind.FULL)
+    descriptors = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(FileExistsError):
+        ArchiveSink.create(os.open(store.folder, os.O_RDONLY), sink.name, codec=sink.codec, key=KEY)
+    assert os.listdir(store.folder) == [f"{sink.name}.part"]
+    assert len(os.listdir("/proc/self/fd")) == descriptors + 1
+    sink.discard()
 
 
 def test_a_name_taken_meanwhile_is_not_overwritten(store: Store, site: Path) -> None:
