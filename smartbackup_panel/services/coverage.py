@@ -5,6 +5,7 @@ from __future__ import annotations
 from smartbackup_panel.adapters.db import domains, jobs, points
 from smartbackup_panel.core.model import PANEL, DomainState, Job, JobKind
 from smartbackup_panel.services.installation import Installation
+from smartbackup_panel.services.jobs import submit
 
 
 def cover_new_domains(installation: Installation) -> list[Job]:
@@ -13,7 +14,6 @@ def cover_new_domains(installation: Installation) -> list[Job]:
     The backup analyses, decides the schedule and writes the point in one walk.
     """
     made: list[Job] = []
-    now = installation.clock.now()
     with installation.state.write() as tx:
         present = [domain for domain in domains.list_domains(tx, PANEL) if domain.state is DomainState.ACTIVE]
         ids = [domain.id for domain in present]
@@ -21,6 +21,6 @@ def cover_new_domains(installation: Installation) -> list[Job]:
         for domain_id in ids:
             if domain_id not in covered:
                 params: dict[str, object] = {"type": "auto", "files": True, "databases": True}
-                job, is_new = jobs.submit(tx, JobKind.BACKUP, domain_id, PANEL, params, f"backup:{domain_id}", now)
+                job, is_new = submit(installation, tx, JobKind.BACKUP, domain_id, PANEL, params, f"backup:{domain_id}")
                 made += [job] if is_new else []
     return made

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from smartbackup_panel.adapters.db import domains, jobs
 from smartbackup_panel.adapters.locks import held, is_locked
 from smartbackup_panel.core.errors import AgentFailed, Cancelled, SmartBackupError, UnknownDomain
-from smartbackup_panel.core.model import ALONGSIDE, Domain, Job, JobKind, JobState, LogLine, PointState, Progress
+from smartbackup_panel.core.model import ALONGSIDE, Actor, Domain, Job, JobKind, JobState, LogLine, PointState, Progress
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.pacing import Breather
 
@@ -176,7 +176,21 @@ def fail_orphans(installation: Installation) -> list[str]:
     return dead
 
 
-def end_dead(installation: Installation, tx: Connection, key: str) -> None:
+def submit(
+    installation: Installation,
+    tx: Connection,
+    kind: JobKind,
+    domain_id: str,
+    actor: Actor,
+    params: dict[str, object],
+    key: str,
+) -> tuple[Job, bool]:
+    """Return the job for a request and whether it is new: one of the same key that waits or runs serves it too."""
+    _end_dead_of(installation, tx, key)
+    return jobs.submit(tx, kind, domain_id, actor, params, key, installation.clock.now())
+
+
+def _end_dead_of(installation: Installation, tx: Connection, key: str) -> None:
     """End the job of this key that a dead process had begun: what it did or tried then is no answer to a new request.
 
     A dead worker's job that has recorded no result is left to the next worker, which runs it again.

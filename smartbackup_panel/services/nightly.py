@@ -7,11 +7,12 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from smartbackup_panel.adapters.db import domains, jobs, people, points
+from smartbackup_panel.adapters.db import domains, people, points
 from smartbackup_panel.core.model import PANEL, SCHEDULER, DomainState, JobKind, Point
 from smartbackup_panel.core.scrub import choose_scrub
 from smartbackup_panel.services.alarms import clock_is_suspect
 from smartbackup_panel.services.installation import Installation
+from smartbackup_panel.services.jobs import submit
 from smartbackup_panel.services.policies import judge
 
 NIGHTLY = "nightly"
@@ -31,8 +32,10 @@ def enqueue(installation: Installation) -> int:
         kept = [point for domain in every for point in points.list_points(tx, domain.id)]
     reading = _by_domain(choose_scrub(kept, now, installation.settings.scrub_days))
     with installation.state.write() as tx:
-        asked = [_ask(tx, JobKind.RETENTION, domain.id, {}, now) for domain in shrinking]
-        asked += [_ask(tx, JobKind.SCRUB, domain_id, {"points": ids}, now) for domain_id, ids in reading.items()]
+        asked = [_ask(installation, tx, JobKind.RETENTION, domain.id, {}) for domain in shrinking]
+        asked += [
+            _ask(installation, tx, JobKind.SCRUB, domain_id, {"points": ids}) for domain_id, ids in reading.items()
+        ]
     return sum(asked)
 
 
@@ -55,6 +58,6 @@ def _by_domain(chosen: list[Point]) -> dict[str, list[str]]:
     return found
 
 
-def _ask(tx: Connection, kind: JobKind, domain_id: str, params: dict[str, object], now: datetime) -> bool:
-    _, is_new = jobs.submit(tx, kind, domain_id, SCHEDULER, params, f"{kind}:{domain_id}", now)
+def _ask(installation: Installation, tx: Connection, kind: JobKind, domain_id: str, params: dict[str, object]) -> bool:
+    _, is_new = submit(installation, tx, kind, domain_id, SCHEDULER, params, f"{kind}:{domain_id}")
     return is_new

@@ -26,7 +26,7 @@ from smartbackup_panel.core.model import Actor, Domain, Job, JobKind, JobState, 
 from smartbackup_panel.core.tree import ExportFormat
 from smartbackup_panel.services.domains import domain_by_id
 from smartbackup_panel.services.installation import Installation
-from smartbackup_panel.services.jobs import end_dead
+from smartbackup_panel.services.jobs import submit
 from smartbackup_panel.services.paths import checked_path
 
 TYPES = ("auto", *PointKind)
@@ -263,9 +263,7 @@ class Requests:
             domain = domain_by_id(tx, actor, domain_id)
             if once and (before := jobs.find_by_key(tx, key)) is not None:
                 return before
-            end_dead(self.installation, tx, key)
-            now = self.installation.clock.now()
-            job, is_new = jobs.submit(tx, kind, domain.id, actor, params, key, now)
+            job, is_new = submit(self.installation, tx, kind, domain.id, actor, params, key)
             if is_new:
                 self._audit(tx, actor, kind, domain.id, job.id, params)
         return job

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from smartbackup_panel.adapters.db import domains, jobs
 from smartbackup_panel.core.model import PANEL, SCHEDULER, Domain, DomainState, Job, JobKind, LogLine
 from smartbackup_panel.services.installation import Installation
+from smartbackup_panel.services.jobs import submit
 from smartbackup_panel.services.scheduling import is_blackout
 
 WAITS = (timedelta(minutes=15), timedelta(hours=1), timedelta(hours=4), timedelta(days=1))
@@ -30,7 +31,7 @@ def retry_failed(installation: Installation) -> list[str]:
         for domain in domains.list_domains(tx, PANEL) if streaks else ():
             streak = streaks.get(domain.id)
             if streak is not None and _is_due(domain, streak, now):
-                made += _ask(tx, streak, now)
+                made += _ask(installation, tx, streak)
     return made
 
 
@@ -41,14 +42,14 @@ def _is_due(domain: Domain, streak: list[Job], now: datetime) -> bool:
     return domain.state is DomainState.ACTIVE and by_itself and now - (last.finished_at or now) >= wait
 
 
-def _ask(tx: Connection, streak: list[Job], now: datetime) -> list[str]:
+def _ask(installation: Installation, tx: Connection, streak: list[Job]) -> list[str]:
     last = streak[0]
-    job, is_new = jobs.submit(
-        tx, JobKind.BACKUP, last.domain_id, last.actor, last.params, f"backup:{last.domain_id}", now
-    )
+    assert last.domain_id is not None, "a backup is of a domain"
+    key = f"backup:{last.domain_id}"
+    job, is_new = submit(installation, tx, JobKind.BACKUP, last.domain_id, last.actor, last.params, key)
     if not is_new:
         return []
     times = "once" if len(streak) == 1 else f"{len(streak)} times in a row"
     said = f"tried again after it failed {times}: {last.error_message or 'without a word'}"
-    jobs.add_log(tx, job.id, [LogLine(now, "info", said)])
+    jobs.add_log(tx, job.id, [LogLine(installation.clock.now(), "info", said)])
     return [job.id]

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from smartbackup_panel.adapters.db import domains, jobs, people, points, schedules, statistics
+from smartbackup_panel.adapters.db import domains, people, points, schedules, statistics
 from smartbackup_panel.core.activity import describe_change, have_agreed, is_unsettled, settle
 from smartbackup_panel.core.cron_words import in_words
 from smartbackup_panel.core.errors import WrongUsage
@@ -39,6 +39,7 @@ from smartbackup_panel.core.schedule import (
 from smartbackup_panel.core.strategy import choose_strategy
 from smartbackup_panel.services import planning
 from smartbackup_panel.services.installation import Installation
+from smartbackup_panel.services.jobs import submit
 
 REVIEW = "weekly review"
 REVIEW_CRON = "0 2 * * 0"
@@ -123,7 +124,7 @@ def review(installation: Installation) -> list[str]:
         people.set_note(tx, REVIEW, "done", now)
         known = planning.list_planned(installation, tx) if last is not None else []
         covered = [row.domain.id for row in known if row.domain.state is DomainState.ACTIVE]
-        return [_submit_analysis(tx, domain_id, now) for domain_id in covered]
+        return [_submit_analysis(installation, tx, domain_id) for domain_id in covered]
 
 
 def confirm_changes(installation: Installation) -> list[str]:
@@ -136,7 +137,7 @@ def confirm_changes(installation: Installation) -> list[str]:
         return []
     with installation.state.write() as tx:
         scheduled = schedules.list_schedules(tx, doubtful)
-        return [_submit_analysis(tx, domain_id, now) for domain_id in doubtful if domain_id in scheduled]
+        return [_submit_analysis(installation, tx, domain_id) for domain_id in doubtful if domain_id in scheduled]
 
 
 def _wants_second_reading(tx: Connection, domain_id: str, now: datetime) -> bool:
@@ -204,8 +205,8 @@ def _replace_plan(installation: Installation, row: planning.Planned, decided: Sc
             _save(installation, tx, row.domain, decided, present)
 
 
-def _submit_analysis(tx: Connection, domain_id: str, now: datetime) -> str:
-    job, _ = jobs.submit(tx, JobKind.ANALYSE, domain_id, SCHEDULER, {}, f"analyse:{domain_id}", now)
+def _submit_analysis(installation: Installation, tx: Connection, domain_id: str) -> str:
+    job, _ = submit(installation, tx, JobKind.ANALYSE, domain_id, SCHEDULER, {}, f"analyse:{domain_id}")
     return job.id
 
 
@@ -260,7 +261,7 @@ def unpin(installation: Installation, domain: Domain) -> Schedule | None:
     with installation.state.write() as tx:
         present = schedules.find_schedule(tx, domain.id)
         if present is not None:
-            schedules.save_schedule(tx, domain.id, replace(present, pinned=False), None, installation.clock.now())
+            schedules.save_schedule(tx, domain.id, replace(present, pinned=False), None)
         history = schedules.list_analyses(tx, domain.id, 1)
     return update_schedule(installation, domain, history[0]).schedule if history else None
 
@@ -288,7 +289,7 @@ def enqueue_due(installation: Installation, *, spread: bool = True) -> list[str]
                 continue
             if installation.settings.schedule_mode == "worker":
                 params: dict[str, object] = {"type": kind or "auto"}
-                job, _ = jobs.submit(tx, JobKind.BACKUP, domain_id, SCHEDULER, params, f"backup:{domain_id}", now)
+                job, _ = submit(installation, tx, JobKind.BACKUP, domain_id, SCHEDULER, params, f"backup:{domain_id}")
                 made.append(job.id)
             _set_next(tx, domain_id, schedule, now)
     return made
@@ -367,9 +368,9 @@ def _save(
         is_due = unchanged and planned <= now
         if is_due or (not schedule.pinned and _is_too_late(tx, domain, schedule, at, now)):
             at, kind = planned, schedules.find_next_kind(tx, domain.id)
-    schedule = replace(schedule, next_run_at=at)
-    since = statistics.decided_at(tx, domain.id).get(domain.id, now) if unchanged else now
-    schedules.save_schedule(tx, domain.id, schedule, kind, since)
+    first = present.first_run_at if present is not None and unchanged else at
+    schedule = replace(schedule, next_run_at=at, first_run_at=first)
+    schedules.save_schedule(tx, domain.id, schedule, kind)
     return schedule
 
 
