@@ -39,8 +39,8 @@ class DomainFacts:
     """What the rules know of a domain. `failed_backup` and `failed_check` are its last ones, where they failed.
 
     `interval` is the longest time between two of its planned runs in its `timezone`, by the clock on the wall;
-    `since` is when that plan began to hold, `awaited_since` when a backup that waits or runs was asked for,
-    `damage` how many points are damaged and when the last one was found to be.
+    `first_run_at` is the first run of that plan, before which no point is missing; `awaited_since` is when a backup
+    that waits or runs was asked for; `damage` is how many points are damaged and when the last one was found to be.
     """
 
     domain: Domain
@@ -49,7 +49,7 @@ class DomainFacts:
     failed_check: Job | None
     interval: timedelta
     timezone: str
-    since: datetime | None
+    first_run_at: datetime | None
     awaited_since: datetime | None = None
     damage: tuple[int, datetime] | None = None
 
@@ -89,12 +89,14 @@ def _late_since(facts: DomainFacts, now: datetime) -> datetime | None:
 
     The interval is counted by the clock on the wall: the night in which an hour is doubled is an hour longer.
     """
-    moments = [moment for moment in (facts.last_point and facts.last_point.created_at, facts.since) if moment]
+    moments = [] if facts.first_run_at is None else [facts.first_run_at]
+    if facts.last_point is not None:
+        zone = ZoneInfo(facts.timezone)
+        local = _summer_clock(facts.last_point.created_at, zone)
+        moments.append((local + facts.interval).replace(tzinfo=zone).astimezone(UTC))
     if not moments:
         return None
-    zone = ZoneInfo(facts.timezone)
-    local = _summer_clock(max(moments), zone)
-    due = (local + facts.interval).replace(tzinfo=zone).astimezone(UTC) + GRACE
+    due = max(moments) + GRACE
     if facts.awaited_since is not None and now - facts.awaited_since < LONGEST_WAIT:
         return None
     return due if now >= due else None

@@ -308,7 +308,10 @@ class ScheduleLine:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When a domain is backed up, in its time zone, and the sentence that says why."""
+    """When a domain is backed up, in its time zone, and the sentence that says why.
+
+    `first_run_at` is the first run of these lines: before it they miss no point.
+    """
 
     lines: tuple[ScheduleLine, ...]
     timezone: str
@@ -316,6 +319,7 @@ class Schedule:
     reason: str
     pinned: bool = False
     next_run_at: datetime | None = None
+    first_run_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

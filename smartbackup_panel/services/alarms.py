@@ -21,7 +21,7 @@ from smartbackup_panel.core.alarms import (
     space_alarm,
     worker_alarm,
 )
-from smartbackup_panel.core.model import PANEL, Actor, Domain, DomainState, JobKind
+from smartbackup_panel.core.model import PANEL, Actor, Domain, DomainState, JobKind, Schedule
 from smartbackup_panel.core.schedule import interval_of
 from smartbackup_panel.core.surroundings import Message
 from smartbackup_panel.services.installation import Installation
@@ -141,7 +141,7 @@ def _facts(tx: Connection, every: list[Domain], now: datetime) -> list[DomainFac
     newest, plans = points.latest_points(tx, ids), schedules.list_schedules(tx, ids)
     failed, unsound = statistics.latest_failures(tx, JobKind.BACKUP), statistics.latest_failures(tx, JobKind.VERIFY)
     awaited = {job.domain_id: job.created_at for job in jobs.list_unfinished(tx) if job.kind is JobKind.BACKUP}
-    decided, damage = statistics.decided_at(tx), points.damage_found(tx, ids)
+    damage = points.damage_found(tx, ids)
     return [
         DomainFacts(
             domain=domain,
@@ -150,12 +150,19 @@ def _facts(tx: Connection, every: list[Domain], now: datetime) -> list[DomainFac
             failed_check=unsound.get(domain.id),
             interval=interval_of(plans[domain.id], now) if domain.id in plans else FIRST_POINT_WITHIN,
             timezone=plans[domain.id].timezone if domain.id in plans else "UTC",
-            since=decided.get(domain.id, domain.created_at),
+            first_run_at=_first_run_at(domain, plans.get(domain.id)),
             awaited_since=awaited.get(domain.id),
             damage=damage.get(domain.id),
         )
         for domain in every
     ]
+
+
+def _first_run_at(domain: Domain, plan: Schedule | None) -> datetime | None:
+    """Return the first run of a domain's plan; where it has none yet, when its first point is due."""
+    if plan is not None:
+        return plan.first_run_at
+    return domain.created_at and domain.created_at + FIRST_POINT_WITHIN
 
 
 def _growth(installation: Installation, tx: Connection, now: datetime) -> Growth | None:

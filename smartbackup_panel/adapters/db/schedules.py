@@ -10,9 +10,7 @@ from smartbackup_panel.adapters.db.tables import analyses, domains, schedules
 from smartbackup_panel.core.model import Analysis, DomainState, PointKind, Schedule, ScheduleLine, Strategy
 
 
-def save_schedule(
-    tx: Connection, domain_id: str, schedule: Schedule, next_kind: PointKind | None, now: datetime
-) -> None:
+def save_schedule(tx: Connection, domain_id: str, schedule: Schedule, next_kind: PointKind | None) -> None:
     """Record a domain's schedule in place of the one before."""
     values = {
         "lines": [{"cron": line.cron, "kind": line.kind} for line in schedule.lines],
@@ -22,7 +20,7 @@ def save_schedule(
         "pinned": schedule.pinned,
         "next_run_at": schedule.next_run_at,
         "next_kind": next_kind,
-        "decided_at": now,
+        "first_run_at": schedule.first_run_at,
     }
     if tx.execute(update(schedules).where(schedules.c.domain_id == domain_id).values(**values)).rowcount == 0:
         tx.execute(insert(schedules).values(domain_id=domain_id, **values))
@@ -104,6 +102,7 @@ def _schedule(row: Row[tuple[object, ...]]) -> Schedule:
         reason=row.reason,
         pinned=row.pinned,
         next_run_at=row.next_run_at,
+        first_run_at=row.first_run_at,
     )
 
 

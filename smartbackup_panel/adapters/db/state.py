@@ -19,7 +19,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from smartbackup_panel.adapters.state_folder import give_to_owner_of
 from smartbackup_panel.core.errors import StateUnavailable
 
-HEAD = "0009"  # the newest migration; a test compares it with the migrations folder
+HEAD = "0010"  # the newest migration; a test compares it with the migrations folder
 BUSY_SECONDS = 60
 WAL_IS_SAFE_FROM = (
     3,

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, func, select
 
 from smartbackup_panel.adapters.db.jobs import job_of_row
-from smartbackup_panel.adapters.db.tables import analyses, audit, domains, job_log, jobs, points, schedules
+from smartbackup_panel.adapters.db.tables import analyses, audit, domains, job_log, jobs, points
 from smartbackup_panel.core.model import Job, JobKind, JobState, PointState
 
 ENDED = (JobState.DONE, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED)
@@ -86,14 +86,6 @@ def latest_failures(tx: Connection, kind: JobKind) -> dict[str, Job]:
     ids = select(newest).select_from(domains)
     query = select(jobs).where(jobs.c.id.in_(ids), jobs.c.state == JobState.FAILED)
     return {row.domain_id: job_of_row(row) for row in tx.execute(query)}
-
-
-def decided_at(tx: Connection, domain_id: str | None = None) -> dict[str, datetime]:
-    """Return by domain (or of one alone) since when its schedule is as it is."""
-    query = select(schedules.c.domain_id, schedules.c.decided_at)
-    if domain_id is not None:
-        query = query.where(schedules.c.domain_id == domain_id)
-    return {row.domain_id: row.decided_at for row in tx.execute(query)}
 
 
 def first_point_at(tx: Connection) -> datetime | None:

@@ -160,7 +160,7 @@ schedules = Table(
     Column("pinned", Boolean, nullable=False),
     Column("next_run_at", UtcTime),
     Column("next_kind", String(16)),
-    Column("decided_at", UtcTime, nullable=False),
+    Column("first_run_at", UtcTime),
     Index("ix_schedules_next", "next_run_at"),
 )
 

@@ -14,13 +14,19 @@ from typing import Any
 
 import pytest
 
-from smartbackup_panel.adapters.db import jobs, people
+from smartbackup_panel.adapters.db import jobs, people, schedules
 from smartbackup_panel.adapters.notify import Notifications
 from smartbackup_panel.core.alarms import Growth, days_until_full, space_alarm
 from smartbackup_panel.core.errors import DumpFailed
-from smartbackup_panel.core.model import SCHEDULER, Domain, JobKind, JobState, PointState
+from smartbackup_panel.core.model import (
+    SCHEDULER,
+    Domain,
+    JobKind,
+    JobState,
+    PointState,
+)
 from smartbackup_panel.core.surroundings import Message
-from smartbackup_panel.services import alarms, upkeep
+from smartbackup_panel.services import alarms, scheduling, upkeep
 from smartbackup_panel.services.metrics import prometheus_text
 from tests.support.clock import Host, a_host
 
@@ -90,11 +96,45 @@ def test_a_schedule_that_became_denser_is_no_missing_point(tmp_path: Path) -> No
         host.analyse(domain, 5)
         host.add_point(domain)
         for _ in range(2):
-            host.clock.move(days=2)
+            host.clock.move(days=1)
             host.analyse(domain, 200)
+        with host.installation.state.read() as tx:
+            plan = schedules.find_schedule(tx, domain.id)
+        assert plan is not None and plan.next_run_at is not None
+        host.clock.moment = plan.next_run_at + timedelta(minutes=14)
         assert kinds(host) == []
-        host.clock.move(hours=6, minutes=15)
+        host.clock.move(minutes=1)
         assert kinds(host) == ["missing point"]
+
+
+def test_a_plan_whose_hour_moves_does_not_put_off_what_is_missing(tmp_path: Path) -> None:
+    with a_host(tmp_path) as host:
+        domain = host.add_domain("quiet.example")
+        set_cron(host, domain, "0 12 * * 3")
+        host.add_point(domain)  # of a Wednesday noon
+        host.clock.move(days=6)
+        set_cron(host, domain, "0 13 * * 3")
+        host.clock.move(days=1, hours=1, minutes=14)
+        assert kinds(host) == []
+        host.clock.move(minutes=1)
+        assert kinds(host) == ["missing point"]
+
+
+def test_a_plan_that_begins_later_than_a_point_may_be_old_is_waited_for(tmp_path: Path) -> None:
+    with a_host(tmp_path) as host:
+        domain = host.add_domain("quiet.example")
+        host.add_point(domain)
+        host.clock.move(days=8)
+        set_cron(host, domain, "0 3 * * 0")
+        host.clock.move(days=2, hours=15, minutes=14)  # Sunday 03:14
+        assert kinds(host) == []
+        host.clock.move(minutes=1)
+        assert kinds(host) == ["missing point"]
+
+
+def set_cron(host: Host, domain: Domain, cron: str) -> None:
+    with host.installation.state.write() as tx:
+        scheduling.set_schedule(host.installation, tx, domain, [cron])
 
 
 def test_failed_and_partial_points_and_failed_verifications_are_alarms(tmp_path: Path) -> None:

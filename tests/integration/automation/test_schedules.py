@@ -235,7 +235,7 @@ def test_a_weekly_run_is_not_skipped_when_its_hour_moves_to_one_that_has_passed(
             if is_fresh:
                 host.add_point(domain, seconds=20)
             with host.installation.state.write() as tx:
-                schedules.save_schedule(tx, domain.id, before, PointKind.FULL, host.clock.now())
+                schedules.save_schedule(tx, domain.id, before, PointKind.FULL)
                 scheduling._save(host.installation, tx, domain, moved, before)
             assert plan_of(host, domain).next_run_at == (earlier + timedelta(days=7) if is_fresh else planned)
             with host.installation.state.read() as tx:

@@ -71,10 +71,7 @@ class Made:
 
 
 class Year:
-    """The world outside: how busy each domain is on a day, which runs fail, when the server is off; and what was seen.
-
-    `relaxed` are the domains whose plan came to allow older points while they failed, or in the week before.
-    """
+    """The world outside: how busy each domain is on a day, which runs fail, when the server is off; and what was seen."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -90,7 +87,7 @@ class Year:
         self.points: dict[str, list[Made]] = defaultdict(list)
         self.slots: set[tuple[str, str]] = set()
         self.has_failed: set[str] = set()
-        self.relaxed: set[str] = set()
+        self.intervals: dict[str, list[tuple[datetime, timedelta]]] = defaultdict(list)
         self.failures: list[tuple[str, datetime]] = []
         self.opened: list[tuple[str, str | None, datetime]] = []
         self.open: set[str] = set()
@@ -176,11 +173,8 @@ class Year:
         """Run a job as the world has it."""
         spell, now = self.failing.get(domain.id), self.host.clock.now()
         if job.kind is JobKind.ANALYSE:
-            before = self.interval(domain)
             self.host.analyse(domain, self.changes(domain), self.size_mb(domain))
-            is_near = spell is not None and spell.begin - timedelta(days=7) <= now < spell.end
-            if is_near and self.interval(domain) > before:
-                self.relaxed.add(domain.id)
+            self.intervals[domain.id].append((now, self.interval(domain)))
         elif spell is not None and spell.holds(now):
             with self.host.installation.state.write() as tx:
                 jobs.start(tx, job.id, "worker", now)
@@ -222,9 +216,20 @@ class Year:
 
     def may_miss(self, domain_id: str, at: datetime) -> bool:
         """Return whether a missing point may be told: the server was off, the clock jumped, or the domain failed lately."""
-        failed = self.failing.get(domain_id)
-        is_tried_again = failed is not None and failed.holds(at, timedelta(days=1))
-        return is_tried_again or any(spell.holds(at, RECOVERY) for spell in self.in_the_way(domain_id))
+        return self.is_failing(domain_id, at) or any(spell.holds(at, RECOVERY) for spell in self.in_the_way(domain_id))
+
+    def is_failing(self, domain_id: str, at: datetime) -> bool:
+        """Return whether a domain's runs fail, or failed and none has been tried since."""
+        spell = self.failing.get(domain_id)
+        if spell is None or at < spell.begin:
+            return False
+        since = [made.at for made in self.points[domain_id] if made.at >= spell.end]
+        return not since or at <= since[0]
+
+    def longest_interval(self, domain_id: str, point: Made, end: datetime) -> timedelta:
+        """Return how long a point may take after this one at most, by the plans that held until `end`."""
+        later = [interval for at, interval in self.intervals[domain_id] if point.at <= at < end]
+        return max([point.after, *later])
 
 
 @pytest.mark.timeout(3600)
@@ -272,7 +277,9 @@ def assert_alarms_where_due_and_nowhere_else(year: Year) -> None:
         assert year.may_miss(domain_id or "", at), f"{year.known[domain_id or ''].name} at {at}"
     for domain_id, spell in year.failing.items():
         made = [point for point in year.points[domain_id] if point.at < spell.begin]
-        if domain_id not in year.relaxed and made and made[-1].at + made[-1].after + timedelta(hours=3) < spell.end:
+        if not made:
+            continue
+        if made[-1].at + year.longest_interval(domain_id, made[-1], spell.end) + timedelta(hours=3) < spell.end:
             missed = [at for key, at in opened["missing point"] if key == domain_id and spell.holds(at)]
             assert len(missed) == 1, f"{year.known[domain_id].name} missed its point unsaid"
     times = [message.sent_at for message in year.host.mailbox.sent]
