@@ -160,11 +160,12 @@ def _mariadb(settings: Settings) -> Callable[[Tenant], DatabaseServer]:
 
 def _postgres(settings: Settings) -> Callable[[Tenant], DatabaseServer]:
     allowed = parse_database_hosts(settings.database_hosts)
+    admin_logins = functools.cache(lambda: read_admin_logins(settings.database_admin))
 
     def connect(tenant: Tenant) -> DatabaseServer:
         from smartbackup_panel.adapters.databases.postgres import PostgresServer
 
-        return PostgresServer(allowed, Account(tenant.uid, tenant.gid, tenant.groups))
+        return PostgresServer(allowed, Account(tenant.uid, tenant.gid, tenant.groups), admin_logins)
 
     return connect
 

@@ -208,7 +208,7 @@ def _text_or_none(value: object) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class AdminLogin:
-    """A login of a MariaDB or MySQL server that may make databases and accounts. `repr` does not show the password."""
+    """A login of a database server that may make databases and accounts. `repr` does not show the password."""
 
     place: AllowedHost
     user: str

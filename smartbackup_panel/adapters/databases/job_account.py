@@ -18,7 +18,7 @@ from smartbackup_panel.core.database_hosts import DatabaseLogin
 from smartbackup_panel.core.databases import NEW_PREFIX
 from smartbackup_panel.core.errors import DomainBusy
 
-ACCOUNT_PREFIX = "sbj_"
+ACCOUNT_PATTERN = "^sbj_[0-9a-f]{20}$"
 DUMP_RIGHTS = frozenset({"SELECT", "SHOW VIEW", "TRIGGER", "LOCK TABLES"})
 LOAD_RIGHTS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "INDEX", "REFERENCES"})
 _RIGHTS = (
@@ -47,7 +47,7 @@ def job_account(
         yield None
         return
     drop_abandoned(admin)
-    name = f"{ACCOUNT_PREFIX}{_token(login, job_id)}"
+    name = account_name(login, job_id)
     if admin.value(f"SELECT GET_LOCK(%s, {LOCK_TIMEOUT_SECONDS})", name) != 1:
         raise DomainBusy(f"Another job works on the database {login.name}.")
     host = str(tenant.value("SELECT USER()")).rpartition("@")[2]
@@ -88,11 +88,20 @@ def drop_scratch_database(admin: Session, job_id: str, tenant: DatabaseLogin) ->
 
 def drop_abandoned(admin: Session) -> None:
     """Drop the accounts of jobs that are gone: those whose lock nobody holds."""
-    rows = admin.rows("SELECT User, Host FROM mysql.user WHERE User LIKE %s", ACCOUNT_PREFIX.replace("_", "\\_") + "%")
-    for name, host in rows:
+    for name, host in admin.rows("SELECT User, Host FROM mysql.user WHERE User REGEXP %s", ACCOUNT_PATTERN):
         if admin.value("SELECT GET_LOCK(%s, 0)", name) == 1:
             admin.run("DROP USER IF EXISTS %s@%s", name, host)
             admin.value("SELECT RELEASE_LOCK(%s)", name)
+
+
+def no_account(error: Exception) -> str:
+    """Return the sentence of a job that goes on with the tenant's own login."""
+    return f"The site's own login was used, because no account could be made for the job: {str(error).rstrip('.')}."
+
+
+def account_name(login: DatabaseLogin, job_id: str) -> str:
+    """Return the name of a job's account for one of the tenant's databases; nobody else's matches `ACCOUNT_PATTERN`."""
+    return f"sbj_{_token(login, job_id)}"
 
 
 def scratch_name(tenant: DatabaseLogin, job_id: str) -> str:

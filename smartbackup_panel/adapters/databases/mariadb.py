@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime
 
 import pymysql
@@ -25,6 +27,7 @@ from smartbackup_panel.adapters.databases.job_account import (
     LOAD_RIGHTS,
     drop_scratch_database,
     job_account,
+    no_account,
     scratch_database,
 )
 from smartbackup_panel.adapters.databases.journal import Journal
@@ -51,6 +54,8 @@ from smartbackup_panel.core.databases import (
 from smartbackup_panel.core.errors import DatabaseRefused, LoadFailed, RestoreFailed, SmartBackupError
 from smartbackup_panel.core.newer_rows import Newer, Question
 from smartbackup_panel.core.row_rules import KEEP_ALL_ROWS, DumpPolicy
+
+log = logging.getLogger(__name__)
 
 _UPDATED = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND UPDATE_TIME > %s + INTERVAL 1 SECOND"
 
@@ -114,9 +119,11 @@ class MariaDBServer:
         part: LoadPart = WHOLE_DUMP,
     ) -> LoadReport:
         """Load a dump into scratch tables, checked against `expected`; the live tables are untouched."""
-        with self._load_session(login, restore_id) as (session, scratch), _as_failure(login, LoadFailed):
+        warnings: list[str] = []
+        with self._load_session(login, restore_id, warnings) as (session, scratch), _as_failure(login, LoadFailed):
             journal = Journal(session, restore_id)
-            return load(session, login, journal, chunks, expected, on_progress, part, scratch)
+            report = load(session, login, journal, chunks, expected, on_progress, part, scratch)
+        return replace(report, warnings=(*warnings, *report.warnings))
 
     def swap(self, login: DatabaseLogin, restore_id: str, mode: SwapMode = SwapMode.EXACT) -> SwapReport:
         """Put what was loaded in place. RestoreFailed: as before. Interrupted: call it again, or `undo`."""
@@ -132,9 +139,12 @@ class MariaDBServer:
         """Remove the scratch tables, or after a swap the replaced tables (then it cannot be undone any more)."""
         with self._steps(login, restore_id) as steps:
             steps.discard()
-        with self._admin(login) as admin:
+        warnings: list[str] = []
+        with self._admin(login, warnings) as admin:
             if admin is not None:
                 drop_scratch_database(admin, restore_id, login)
+        for warning in warnings:
+            log.warning("%s", warning)
 
     def state_of(self, login: DatabaseLogin, restore_id: str) -> RestoreState:
         """Return where the restore stands in this database."""
@@ -147,9 +157,11 @@ class MariaDBServer:
             yield Swap(session, Journal(session, restore_id))
 
     @contextlib.contextmanager
-    def _load_session(self, login: DatabaseLogin, restore_id: str) -> Iterator[tuple[Session, str | None]]:
+    def _load_session(
+        self, login: DatabaseLogin, restore_id: str, warnings: list[str]
+    ) -> Iterator[tuple[Session, str | None]]:
         """Give a session of the job's own account and its scratch database, or the tenant's own session and None."""
-        with self._session(login) as tenant, _as_failure(login, LoadFailed), self._admin(login) as admin:
+        with self._session(login) as tenant, _as_failure(login, LoadFailed), self._admin(login, warnings) as admin:
             refuse_server_wide(tenant, login)
             if admin is None:
                 yield tenant, None
@@ -167,26 +179,28 @@ class MariaDBServer:
         with contextlib.ExitStack() as stack:
             own = None
             try:
-                admin = stack.enter_context(self._admin(login))
+                admin = stack.enter_context(self._admin(login, warnings))
                 if admin is not None:
                     tenant = stack.enter_context(self._session(login))
                     job_id = secrets.token_hex(8)
                     own = stack.enter_context(job_account(admin, tenant, login, job_id, DUMP_RIGHTS))
             except (pymysql.err.MySQLError, DatabaseRefused) as error:
-                warnings.append(
-                    f"The site's own login was used, because no account could be made for the job: {error}."
-                )
+                warnings.append(no_account(error))
             yield own or login
 
     @contextlib.contextmanager
-    def _admin(self, login: DatabaseLogin) -> Iterator[Session | None]:
+    def _admin(self, login: DatabaseLogin, warnings: list[str]) -> Iterator[Session | None]:
+        """Give a session of the admin's login of the tenant's server, or None where there is none or it is refused."""
         address = choose_address(login, self._allowed)
         chosen = next((admin for admin in self._admin_logins() if admin.is_for(address)), None)
-        if chosen is None:
-            yield None
-            return
-        with open_admin_session(chosen, address) as session:
-            yield session
+        with contextlib.ExitStack() as stack:
+            admin = None
+            if chosen is not None:
+                try:
+                    admin = stack.enter_context(open_admin_session(chosen, address))
+                except DatabaseRefused as error:
+                    warnings.append(no_account(error))
+            yield admin
 
     def _session(self, login: DatabaseLogin) -> AbstractContextManager[Session]:
         return open_session(login, choose_address(login, self._allowed), self._account)

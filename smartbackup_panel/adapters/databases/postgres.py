@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
+import psycopg
 from psycopg import sql
 
+from smartbackup_panel.adapters.databases.job_account import no_account
+from smartbackup_panel.adapters.databases.postgres_account import postgres_job_account
 from smartbackup_panel.adapters.databases.postgres_dump import PostgresDump
 from smartbackup_panel.adapters.databases.postgres_journal import PostgresJournal
 from smartbackup_panel.adapters.databases.postgres_load import discard_restore, load_dump, swap_schemas, undo_swap
@@ -16,7 +21,7 @@ from smartbackup_panel.adapters.databases.postgres_probe import list_database
 from smartbackup_panel.adapters.databases.postgres_session import Connection, as_failure, identifier, open_postgres
 from smartbackup_panel.adapters.databases.row_counts import plan_rows
 from smartbackup_panel.adapters.process import Account, peer_account
-from smartbackup_panel.core.database_hosts import AllowedHost, DatabaseLogin, choose_address
+from smartbackup_panel.core.database_hosts import AdminLogin, AllowedHost, DatabaseLogin, choose_address
 from smartbackup_panel.core.databases import (
     WHOLE_DUMP,
     DatabaseListing,
@@ -29,16 +34,25 @@ from smartbackup_panel.core.databases import (
     SwapReport,
     TablePlan,
 )
-from smartbackup_panel.core.errors import DumpFailed, LoadFailed, RestoreFailed
+from smartbackup_panel.core.errors import DatabaseRefused, DumpFailed, LoadFailed, RestoreFailed
 from smartbackup_panel.core.row_rules import KEEP_ALL_ROWS, DumpPolicy
 
 
 class PostgresServer:
-    """A `DatabaseServer`. `account` is the tenant's system account, which pg_dump becomes where this process is root."""
+    """A `DatabaseServer`. `account` is the tenant's system account, which pg_dump becomes where this process is root.
 
-    def __init__(self, allowed: Sequence[AllowedHost], account: Account | None = None) -> None:
+    Where `admin_logins()` has one for a tenant's server, dumps and loads get accounts of their own there.
+    """
+
+    def __init__(
+        self,
+        allowed: Sequence[AllowedHost],
+        account: Account | None = None,
+        admin_logins: Callable[[], tuple[AdminLogin, ...]] = tuple,
+    ) -> None:
         self._allowed = tuple(allowed)
         self._account = account
+        self._admin_logins = admin_logins
 
     def probe(self, login: DatabaseLogin) -> DatabaseListing:
         """Return what the database holds now, without this product's own schemas."""
@@ -48,7 +62,15 @@ class PostgresServer:
     def dump(self, login: DatabaseLogin, policy: DumpPolicy = KEEP_ALL_ROWS, restrict_key: str = "") -> PostgresDump:
         """Return one attempt at a dump; nothing happens before its `pieces` are iterated."""
         address, account = choose_address(login, self._allowed), peer_account(self._account)
-        return PostgresDump(login, address, account, policy, lambda: self._session(login), restrict_key)
+        return PostgresDump(
+            login,
+            address,
+            account,
+            policy,
+            lambda: self._session(login),
+            lambda warnings: self._job_login(login, secrets.token_hex(8), warnings),
+            restrict_key,
+        )
 
     def dump_again(self, login: DatabaseLogin, policy: DumpPolicy, earlier: DumpReport) -> PostgresDump:
         """Return a dump to compare with an earlier one; PostgreSQL keeps no time of a table's last change."""
@@ -69,8 +91,15 @@ class PostgresServer:
         part: LoadPart = WHOLE_DUMP,
     ) -> LoadReport:
         """Load a dump into scratch schemas, checked against `expected`; the live schemas are untouched."""
-        with self._session(login) as connection, as_failure(login, LoadFailed):
-            return load_dump(connection, PostgresJournal(connection, restore_id), chunks, expected, on_progress, part)
+        warnings: list[str] = []
+        with (
+            self._job_login(login, restore_id, warnings) as own,
+            self._session(own) as connection,
+            as_failure(login, LoadFailed),
+        ):
+            journal = PostgresJournal(connection, restore_id)
+            report = load_dump(connection, journal, chunks, expected, on_progress, part)
+        return replace(report, warnings=(*warnings, *report.warnings))
 
     def swap(self, login: DatabaseLogin, restore_id: str, mode: SwapMode = SwapMode.EXACT) -> SwapReport:
         """Put what was loaded in place in one transaction."""
@@ -96,6 +125,24 @@ class PostgresServer:
     def _journal(self, login: DatabaseLogin, restore_id: str) -> Iterator[tuple[Connection, PostgresJournal]]:
         with self._session(login) as connection, as_failure(login, RestoreFailed):
             yield connection, PostgresJournal(connection, restore_id)
+
+    @contextlib.contextmanager
+    def _job_login(self, login: DatabaseLogin, job_id: str, warnings: list[str]) -> Iterator[DatabaseLogin]:
+        """Give an account of the job's own, or the tenant's login where there can be none."""
+        address = choose_address(login, self._allowed)
+        chosen = next((admin for admin in self._admin_logins() if admin.is_for(address)), None)
+        with contextlib.ExitStack() as stack:
+            own = login
+            if chosen is not None:
+                with self._session(login):  # who cannot log in by itself gets no account of its role
+                    pass
+                try:
+                    account = stack.enter_context(postgres_job_account(chosen, address, login, job_id))
+                    with self._session(account):  # the server's pg_hba.conf may let in nobody but the tenant
+                        own = account
+                except (psycopg.Error, DatabaseRefused, DumpFailed) as error:
+                    warnings.append(no_account(error))
+            yield own
 
     def _session(self, login: DatabaseLogin) -> AbstractContextManager[Connection]:
         return open_postgres(login, choose_address(login, self._allowed))

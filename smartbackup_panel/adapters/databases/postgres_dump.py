@@ -56,6 +56,7 @@ class PostgresDump:
         account: Account | None,
         policy: DumpPolicy,
         session: Callable[[], AbstractContextManager[Connection]],
+        client_login: Callable[[list[str]], AbstractContextManager[DatabaseLogin]],
         restrict_key: str = "",
     ) -> None:
         """`restrict_key` makes a dump of the same rows the same text as an earlier one; empty: a new random one."""
@@ -64,6 +65,8 @@ class PostgresDump:
         self._account = account
         self._policy = policy
         self._session = session
+        self._client_login = client_login
+        self._warnings: list[str] = []
         self._restrict_key = restrict_key or secrets.token_hex(24)
         self._rows: dict[str, int] = {}
         self._sizes: dict[str, int] = defaultdict(int)
@@ -95,8 +98,11 @@ class PostgresDump:
     def _client_pieces(self, left_out: list[str]) -> Iterator[DumpPiece]:
         program = find_program("pg_dump")
         patterns = [f"--exclude-table-data={_pattern(name)}" for name in left_out]
-        with password_file(self._login, self._account) as secret:
-            target = {**where(self._address), "dbname": self._login.name, "user": self._login.user}
+        with (
+            self._client_login(self._warnings) as login,
+            password_file(login, self._account) as secret,
+        ):
+            target = {**where(self._address), "dbname": login.name, "user": login.user}
             parts = [
                 f"{key}={conninfo_value(str(value))}" for key, value in (target | {"passfile": secret.path}).items()
             ]
@@ -163,6 +169,7 @@ class PostgresDump:
             restrict_key=self._restrict_key,
             missing=missing,
             warnings=(
+                *self._warnings,
                 *(f"The {name} of this database are not in the dump." for name in missing),
                 *(
                     f"The extension {name} lies among the site's tables; a restore needs it moved: {_advice(name)}."

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import pq, sql
 
 from smartbackup_panel.adapters.process import Account, SecretFile
-from smartbackup_panel.core.database_hosts import Address, DatabaseLogin
+from smartbackup_panel.core.database_hosts import Address, AdminLogin, DatabaseLogin
 from smartbackup_panel.core.errors import DatabaseRefused, DumpFailed, LoadFailed
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -38,16 +38,7 @@ def open_postgres(login: DatabaseLogin, address: Address) -> Iterator[Connection
     DumpFailed when it does not answer.
     """
     try:
-        connection = psycopg.connect(
-            **where(address),
-            dbname=login.name,
-            user=login.user,
-            password=login.password,
-            passfile="/dev/null",
-            client_encoding="UTF8",
-            connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            autocommit=True,
-        )
+        connection = _connect(address, login.name, login.user, login.password)
     except psycopg.Error as error:
         raise _connection_error(login, error) from None
     try:
@@ -59,6 +50,37 @@ def open_postgres(login: DatabaseLogin, address: Address) -> Iterator[Connection
         yield connection
     finally:
         connection.close()
+
+
+@contextlib.contextmanager
+def open_postgres_admin(admin: AdminLogin, address: Address) -> Iterator[Connection]:
+    """Give a session of the admin's login, in no tenant's database: accounts are made and dropped with it, nothing else.
+
+    DatabaseRefused when the server does not accept it or does not answer.
+    """
+    try:
+        connection = _connect(address, "postgres", admin.user, admin.password)
+    except psycopg.Error as error:
+        raise DatabaseRefused(
+            f"The database server does not let the admin's login {admin.user} in: {_last_line(error, admin.password)}",
+            hint="Correct the login in the file that the setting database_admin names.",
+        ) from None
+    with contextlib.closing(connection):
+        connection.execute("SET search_path = pg_catalog")
+        yield connection
+
+
+def _connect(address: Address, database: str, user: str, password: str) -> Connection:
+    return psycopg.connect(
+        **where(address),
+        dbname=database,
+        user=user,
+        password=password,
+        passfile="/dev/null",
+        client_encoding="UTF8",
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        autocommit=True,
+    )
 
 
 def _is_too_mighty(login: DatabaseLogin, connection: Connection) -> bool:
@@ -118,8 +140,7 @@ def as_failure(login: DatabaseLogin, failure: type[LoadFailed] | type[DumpFailed
 
 
 def _connection_error(login: DatabaseLogin, error: psycopg.Error) -> DatabaseRefused | DumpFailed:
-    text = str(error).replace(login.password, "***") if login.password else str(error)
-    reason = text.strip().splitlines()[-1] if text.strip() else "no answer"
+    reason = _last_line(error, login.password)
     refused = ("authentication failed", "does not exist", "permission denied", "no pg_hba.conf entry", "not permitted")
     if isinstance(error, _REFUSED) or any(words in reason for words in refused):
         return DatabaseRefused(
@@ -129,3 +150,8 @@ def _connection_error(login: DatabaseLogin, error: psycopg.Error) -> DatabaseRef
     return DumpFailed(
         f"The database server of {login.name} does not answer: {reason}", hint="Start the database server."
     )
+
+
+def _last_line(error: psycopg.Error, password: str) -> str:
+    text = (str(error).replace(password, "***") if password else str(error)).strip()
+    return text.splitlines()[-1] if text else "no answer"

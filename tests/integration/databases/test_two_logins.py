@@ -13,7 +13,7 @@ from smartbackup_panel.adapters.databases.admin_logins import read_admin_logins
 from smartbackup_panel.adapters.databases.mariadb import MariaDBServer
 from smartbackup_panel.core.database_hosts import AdminLogin, AllowedHost, parse_database_hosts
 from smartbackup_panel.core.databases import DumpReport, LoadPart
-from smartbackup_panel.core.errors import BadSetting, DatabaseRefused, LoadFailed
+from smartbackup_panel.core.errors import BadSetting, LoadFailed
 from tests.integration.databases.schemas import LONG_NAME, RICH, WORDPRESS
 from tests.integration.databases.tenant import Tenant, in_chunks
 from tests.integration.databases.test_crashes import killed_at
@@ -153,19 +153,33 @@ def test_one_table_goes_through_the_scratch_database_too(two: Tenant) -> None:
     assert two.facts() == then
 
 
-def test_without_a_working_admin_login_a_backup_goes_on_and_says_so(alice: Tenant, rosas_login: AdminLogin) -> None:
+def test_without_a_working_admin_login_backup_and_restore_go_on_and_say_so(
+    alice: Tenant, rosas_login: AdminLogin, caplog: pytest.LogCaptureFixture
+) -> None:
     hosts = parse_database_hosts(f"localhost:{alice.server.socket}")
     wrong = replace(rosas_login, password="old-secret")
     adapter = MariaDBServer(hosts, None, lambda: (wrong,))
     alice.sql(*WORDPRESS)
+    then = alice.facts()
     run = adapter.dump(alice.login)
     text = b"".join(piece.chunk for piece in run.pieces())
-    assert [warning.partition(":")[0] for warning in run.report.warnings] == [
-        "The site's own login was used, because no account could be made for the job"
-    ]
-    with pytest.raises(DatabaseRefused, match="does not let the admin's login rosa in"):
-        adapter.load(alice.login, [text], "r", run.report)
-    assert "old-secret" not in f"{run.report!r}"
+    alice.sql("DELETE FROM wp_posts")
+    loaded = adapter.load(alice.login, [text], "r", run.report)
+    adapter.swap(alice.login, "r")
+    assert alice.facts() == then
+    adapter.discard(alice.login, "r")
+    sentence = "The site's own login was used, because no account could be made for the job"
+    for warnings in (run.report.warnings, loaded.warnings, caplog.messages):
+        assert [warning.partition(":")[0] for warning in warnings] == [sentence]
+        assert "old-secret" not in str(warnings)
+
+
+def test_a_tenants_account_of_a_similar_name_is_nobodys_job(two: Tenant) -> None:
+    two.server.admin("CREATE USER sbj_shop@localhost IDENTIFIED BY 'x'")
+    two.sql(*WORDPRESS)
+    two.dump()
+    assert left_behind(two.server) == ["sbj_shop"]
+    two.server.admin("DROP USER sbj_shop@localhost")
 
 
 def test_admin_logins_are_read_from_a_file_of_root_alone_or_an_inherited_descriptor(tmp_path: Path) -> None:
