@@ -13,7 +13,8 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 
 from smartbackup_panel.adapters.databases.client import known_options
-from smartbackup_panel.adapters.databases.postgres_probe import list_database, list_programs, misplaced_extensions
+from smartbackup_panel.adapters.databases.postgres_extensions import fixed_types
+from smartbackup_panel.adapters.databases.postgres_probe import list_database, list_programs
 from smartbackup_panel.adapters.databases.postgres_session import (
     Connection,
     as_failure,
@@ -21,7 +22,7 @@ from smartbackup_panel.adapters.databases.postgres_session import (
     password_file,
     where,
 )
-from smartbackup_panel.adapters.databases.postgres_text import PostgresReader, Rows, copied_table, shown_name
+from smartbackup_panel.adapters.databases.postgres_text import PostgresReader, Rows, copied_table, is_known, shown_name
 from smartbackup_panel.adapters.process import Account, find_program, start
 from smartbackup_panel.core.database_hosts import Address, DatabaseLogin
 from smartbackup_panel.core.databases import DatabaseListing, DumpPiece, DumpReport, TableDump
@@ -67,6 +68,7 @@ class PostgresDump:
         self._session = session
         self._client_login = client_login
         self._warnings: list[str] = []
+        self._unknown: list[str] = []
         self._restrict_key = restrict_key or secrets.token_hex(24)
         self._rows: dict[str, int] = {}
         self._sizes: dict[str, int] = defaultdict(int)
@@ -85,15 +87,15 @@ class PostgresDump:
         with self._session() as connection, as_failure(self._login, DumpFailed):
             listing = list_database(connection)
             programs = list_programs(connection)
+            fixed = fixed_types(connection)
             large_objects = connection.execute("SELECT count(*) FROM pg_largeobject_metadata").fetchone()
-            extensions = misplaced_extensions(connection)
         left_out = [name for name in listing.table_names() if not self._policy.keeps_rows(name)]
         yield from self._client_pieces(left_out)
         absent = sorted(set(listing.table_names()) - self._rows.keys() - set(left_out))
         if absent:
             raise DumpFailed(f"The dump of {self._login.name} lacks {', '.join(absent[:20])}.")
         missing = ("large objects",) if large_objects != (0,) else ()
-        self._report = self._finished(listing, programs, set(left_out), started_at, missing, extensions)
+        self._report = self._finished(listing, programs, set(left_out), started_at, missing, fixed)
 
     def _client_pieces(self, left_out: list[str]) -> Iterator[DumpPiece]:
         program = find_program("pg_dump")
@@ -136,6 +138,8 @@ class PostgresDump:
                 self._sizes[name] += len(part.raw)
                 yield DumpPiece(f"table:{name}", part.raw)
                 continue
+            if not is_known(part.text):
+                self._unknown.append(repr(" ".join(part.text[:80].decode("utf-8", "replace").split())))
             table = copied_table(part.text)
             name = None if table is None else shown_name(*table)
             if name is not None:
@@ -152,7 +156,7 @@ class PostgresDump:
         left_out: set[str],
         started_at: datetime,
         missing: tuple[str, ...],
-        extensions: list[str],
+        fixed: list[str],
     ) -> DumpReport:
         names = sorted({*self._rows, *left_out})
         return DumpReport(
@@ -171,16 +175,10 @@ class PostgresDump:
             warnings=(
                 *self._warnings,
                 *(f"The {name} of this database are not in the dump." for name in missing),
-                *(
-                    f"The extension {name} lies among the site's tables; a restore needs it moved: {_advice(name)}."
-                    for name in extensions
-                ),
+                *(f"The range type {name} lies beside an extension: only chosen tables go back." for name in fixed),
+                *(f"A restore as a whole would be refused: it does not run {text}." for text in self._unknown[:5]),
             ),
         )
-
-
-def _advice(extension: str) -> str:
-    return f"as the server's administrator, CREATE SCHEMA extensions; ALTER EXTENSION {extension} SET SCHEMA extensions"
 
 
 def _pattern(shown: str) -> str:

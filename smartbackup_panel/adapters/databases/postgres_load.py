@@ -12,11 +12,12 @@ from collections.abc import Iterable, Mapping
 import psycopg
 from psycopg import sql
 
+from smartbackup_panel.adapters.databases.postgres_extensions import WholeDump, move, refuse_fixed_types, shared_schemas
 from smartbackup_panel.adapters.databases.postgres_journal import PostgresJournal, Record
 from smartbackup_panel.adapters.databases.postgres_loader import Loader, check_rows
 from smartbackup_panel.adapters.databases.postgres_part import load_tables, swap_tables, swap_tables_back
-from smartbackup_panel.adapters.databases.postgres_probe import live_schemas, misplaced_extensions
-from smartbackup_panel.adapters.databases.postgres_session import Connection, identifier, reason_of
+from smartbackup_panel.adapters.databases.postgres_probe import live_schemas
+from smartbackup_panel.adapters.databases.postgres_session import Connection, identifier
 from smartbackup_panel.adapters.databases.postgres_text import PostgresReader, shown_name
 from smartbackup_panel.adapters.databases.row_counts import counted
 from smartbackup_panel.core.databases import (
@@ -53,20 +54,20 @@ def load_dump(
         raise RestoreFailed(f"The restore {journal.restore_id} has already been put in place.")
     if part.tables is not None:
         return load_tables(connection, journal, chunks, expected, on_progress, part)
-    _refuse_misplaced_extensions(connection)
+    refuse_fixed_types(connection)
     record = Record(RestoreState.LOADED)
     with connection.transaction():
         journal.drop_schemas(NEW_PREFIX)
         live = live_schemas(connection)
         aside = {name: journal.old_name(number) for number, name in enumerate(live, 1)}
-        _rename(connection, aside)
+        move(connection, aside)
         _make_public(connection)
-        loader = Loader(connection, record.warnings)
+        loader = Loader(connection, record.warnings, WholeDump(connection, aside, record.warnings).take)
         sent = loader.take(PostgresReader(counted(chunks, on_progress), LoadFailed))
         counts = check_rows(connection, sent, expected)
         record.new = {name: journal.new_name(number) for number, name in enumerate(live_schemas(connection), 1)}
-        _rename(connection, record.new)
-        _rename(connection, {old: name for name, old in aside.items()})
+        move(connection, record.new)
+        move(connection, {old: name for name, old in aside.items()})
         journal.write(record)
     tables = tuple(TableCount(name, rows) for name, rows in sorted(counts.items()))
     return LoadReport(journal.restore_id, tables, tuple(record.warnings))
@@ -78,13 +79,12 @@ def swap_schemas(connection: Connection, journal: PostgresJournal, mode: SwapMod
     if record.tables:
         return swap_tables(connection, journal, record)
     if record.phase is RestoreState.LOADED:
-        _refuse_misplaced_extensions(connection)
         with connection.transaction():
-            live = live_schemas(connection)
+            live, shared = live_schemas(connection), shared_schemas(connection)
             going = [name for name in live if mode is SwapMode.EXACT or name in record.new]
             record.old = {name: journal.old_name(number) for number, name in enumerate(going, 1)}
-            _rename(connection, record.old)
-            _rename(connection, {new: name for name, new in record.new.items()})
+            move(connection, record.old, shared)
+            move(connection, {new: name for name, new in record.new.items()}, shared)
             record.moved = _carry_over(connection, record.old) if mode is SwapMode.MERGE else []
             record.phase = RestoreState.SWAPPED
             journal.write(record)
@@ -104,9 +104,10 @@ def undo_swap(connection: Connection, journal: PostgresJournal) -> SwapReport:
     with connection.transaction():
         for schema, table in record.moved:
             _set_schema(connection, schema, table, record.old[schema])
+        shared = shared_schemas(connection)
         back = {name: new for name, new in record.new.items() if name in live_schemas(connection)}
-        _rename(connection, back)
-        _rename(connection, {old: name for name, old in record.old.items()})
+        move(connection, back, shared)
+        move(connection, {old: name for name, old in record.old.items()}, shared)
         record.old, record.moved, record.phase = {}, [], RestoreState.LOADED
         journal.write(record)
     return report
@@ -120,18 +121,6 @@ def discard_restore(connection: Connection, journal: PostgresJournal) -> None:
         journal.remove()
 
 
-def _rename(connection: Connection, names: Mapping[str, str]) -> None:
-    for source, target in names.items():
-        statement = sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(identifier(source), identifier(target))
-        try:
-            connection.execute(statement)
-        except psycopg.errors.InsufficientPrivilege as error:
-            raise RestoreFailed(
-                f"The site's login may not replace the schema {source}: {reason_of(error)}.",
-                hint="Make the login the owner of its database and of the schemas in it, and try again.",
-            ) from None
-
-
 def _make_public(connection: Connection) -> None:
     """As a new database has it: the owner of the database owns the schema, whoever that is."""
     connection.execute("CREATE SCHEMA public")
@@ -139,16 +128,6 @@ def _make_public(connection: Connection) -> None:
     connection.execute("COMMENT ON SCHEMA public IS 'standard public schema'")
     with contextlib.suppress(psycopg.Error), connection.transaction():
         connection.execute("ALTER SCHEMA public OWNER TO pg_database_owner")
-
-
-def _refuse_misplaced_extensions(connection: Connection) -> None:
-    """An extension belongs to the server's administrator and would go away with the schema that is replaced."""
-    for name in misplaced_extensions(connection)[:1]:
-        raise RestoreFailed(
-            f"The extension {name} lies among the site's own tables, so that they cannot be replaced as a whole.",
-            hint=f"Restore chosen tables: they go back all the same. Or once, as the administrator: CREATE SCHEMA extensions; "
-            f"ALTER EXTENSION {name} SET SCHEMA extensions.",
-        )
 
 
 def _carry_over(connection: Connection, old: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -21,7 +21,6 @@ _TRIGGERS = (
     "SELECT n.nspname, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n "
     "ON n.oid = c.relnamespace WHERE NOT t.tgisinternal ORDER BY 1, 2"
 )
-_EXTENSIONS = "SELECT extname, nspname FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace ORDER BY 1"
 _ROUTINES = (
     "SELECT n.nspname, o.proname FROM pg_proc o JOIN pg_namespace n ON n.oid = o.pronamespace "  # noqa: S608  # constants
     f"WHERE {_NO_EXTENSION} ORDER BY 1, 2"
@@ -56,12 +55,6 @@ def list_database(connection: Connection) -> DatabaseListing:
         events=(),
         unreadable={},
     )
-
-
-def misplaced_extensions(connection: Connection) -> list[str]:
-    """Return the extensions that lie in the site's own schemas and that its role cannot move away from there."""
-    schemas = set(live_schemas(connection))
-    return sorted(name for name, schema in connection.execute(_EXTENSIONS) if schema in schemas)
 
 
 def list_programs(connection: Connection) -> dict[str, tuple[str, ...]]:

@@ -126,8 +126,10 @@ def identifier(*names: str) -> sql.Identifier:
 
 
 def reason_of(error: psycopg.Error) -> str:
-    """Return the server's sentence."""
-    return (error.diag.message_primary or str(error)).strip()
+    """Return the server's sentence, with the first line of its detail."""
+    detail = (error.diag.message_detail or "").partition("\n")[0]
+    said = (error.diag.message_primary or str(error)).strip()
+    return f"{said} ({detail.rstrip('.')})" if detail else said
 
 
 @contextlib.contextmanager

@@ -27,19 +27,21 @@ _COPY = re.compile(rb"COPY (" + NAME + rb")\.(" + NAME + rb") \((?:" + NAME + rb
 _END_OF_ROWS = b"\n\\.\n"
 _IGNORED = re.compile(
     rb"SET [a-z_]+ = [^;]+;|SELECT pg_catalog\.set_config\('search_path', '', false\);"
-    rb"|CREATE EXTENSION .*|COMMENT ON EXTENSION .*",
+    rb"|COMMENT ON EXTENSION .*",
     re.DOTALL,
 )
 _RUN = re.compile(
-    rb"CREATE (?:OR REPLACE )?(?:UNLOGGED |MATERIALIZED |RECURSIVE |UNIQUE |CONSTRAINT )?"
+    rb"CREATE (?:OR REPLACE )?(?:UNLOGGED |MATERIALIZED |RECURSIVE |UNIQUE |CONSTRAINT |DEFAULT )?"
     rb"(?:SCHEMA|TABLE|SEQUENCE|VIEW|FUNCTION|PROCEDURE|AGGREGATE|TYPE|DOMAIN|INDEX|TRIGGER|RULE|OPERATOR|CAST|COLLATION"
-    rb"|TEXT SEARCH|STATISTICS|POLICY) .+"
-    rb"|ALTER (?:TABLE|SEQUENCE|INDEX|TYPE|DOMAIN|VIEW|MATERIALIZED VIEW|FUNCTION|OPERATOR|STATISTICS) .+"
+    rb"|CONVERSION|TEXT SEARCH|STATISTICS|POLICY) .+"
+    rb"|ALTER (?:TABLE|SEQUENCE|INDEX|TYPE|DOMAIN|VIEW|MATERIALIZED VIEW|FUNCTION|PROCEDURE|TRIGGER|OPERATOR|TEXT SEARCH"
+    rb"|STATISTICS) .+"
     rb"|COMMENT ON .+|REFRESH MATERIALIZED VIEW [^;]+;"
     rb"|SELECT pg_catalog\.setval\('(?:[^'\\]|'')++', [0-9]+, (?:true|false)\);",
     re.DOTALL,
 )
 _RIGHTS = re.compile(rb"(?:GRANT|REVOKE) .+ ON .+ (?:TO|FROM) .+|ALTER DEFAULT PRIVILEGES .+", re.DOTALL)
+_EXTENSION = re.compile(rb"CREATE EXTENSION IF NOT EXISTS (" + NAME + rb") WITH SCHEMA (" + NAME + rb");")
 _SCHEMA = re.compile(rb"CREATE SCHEMA (" + NAME + rb");")
 _RESERVED = re.compile(b"|".join(re.escape(prefix.encode()) for prefix in RESERVED_PREFIXES), re.IGNORECASE)
 
@@ -138,8 +140,14 @@ def made_schema(text: bytes) -> str | None:
     return None if match is None else plain_name(match[1])
 
 
+def created_extension(text: bytes) -> tuple[str, str] | None:
+    """Return name and schema of the extension that the statement makes, or None."""
+    match = _EXTENSION.fullmatch(text)
+    return None if match is None else (plain_name(match[1]), plain_name(match[2]))
+
+
 def is_of_no_use(text: bytes) -> bool:
-    """Return whether a load passes the statement over: settings, which it makes itself, and extensions."""
+    """Return whether a load passes the statement over: settings, which it makes itself."""
     return _IGNORED.fullmatch(text) is not None
 
 
@@ -148,10 +156,14 @@ def gives_rights(text: bytes) -> bool:
     return _RIGHTS.fullmatch(text) is not None
 
 
+def is_known(text: bytes) -> bool:
+    """Return whether a load runs the statement or passes it over on purpose."""
+    return any(form.fullmatch(text) for form in (_RUN, _COPY, _IGNORED, _RIGHTS, _EXTENSION))
+
+
 def check_statement(text: bytes) -> None:
     """LoadFailed for a statement that no dump of ours holds, by its first words, or that names what restores use."""
-    known = _RUN.fullmatch(text) or _RIGHTS.fullmatch(text) or _COPY.fullmatch(text)
-    if known is None or _RESERVED.search(text):
+    if not is_known(text) or _RESERVED.search(text):
         shown = " ".join(text[:160].decode("utf-8", "replace").split())
         raise LoadFailed(
             f"The dump holds a statement that a restore does not run: {shown!r}.",
