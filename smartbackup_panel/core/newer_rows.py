@@ -22,7 +22,8 @@ MOMENT = ":moment"
 class Question:
     """Which rows of a table were written after a moment: `date` is a column in UTC, `title` an SQL expression of our own.
 
-    `condition` may name the moment as MOMENT.
+    `condition` may name the moment as MOMENT. Where the column is of another time zone, `zone` is a query of our own for its
+    name; with `is_unix_time` it holds seconds.
     """
 
     one: str
@@ -32,6 +33,8 @@ class Question:
     title: str
     condition: str
     can_be_kept: bool = False
+    is_unix_time: bool = False
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,8 @@ def is_plain(prefix: str) -> bool:
     return re.fullmatch(r"\w*", prefix, re.ASCII) is not None
 
 
-def questions_for(tables: Collection[str]) -> tuple[Question, ...]:
-    """Return what to ask a database that has these tables."""
+def wordpress_questions(tables: Collection[str]) -> tuple[Question, ...]:
+    """Return what to ask a database that has these tables, for each WordPress in it."""
     asked: list[Question] = []
     for prefix in wordpress_prefixes(tables):
         asked += _questions(prefix)

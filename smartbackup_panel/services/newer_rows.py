@@ -8,7 +8,8 @@ from datetime import datetime
 
 from smartbackup_panel.core.database_hosts import DatabaseLogin
 from smartbackup_panel.core.databases import DatabaseServer, KnowsNewerRows, LoadPart, TablePlan
-from smartbackup_panel.core.newer_rows import Newer, questions_for
+from smartbackup_panel.core.newer_rows import Newer
+from smartbackup_panel.core.newer_systems import questions_for
 
 
 def ask_for_newer(

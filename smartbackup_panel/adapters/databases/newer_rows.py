@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pymysql
 from pymysql.constants import ER
@@ -28,11 +29,13 @@ def find_newer(session: Session, questions: Iterable[Question], since: datetime)
     """Return what there is of each question's rows; a table or column that is not there now has none."""
     found = []
     for question in questions:
-        place = f"FROM {quoted(question.table)} WHERE {quoted(question.date)} > {MOMENT} AND {question.condition}"
-        moments = [_moment(since)] * place.count(MOMENT)
+        date = f"FROM_UNIXTIME({quoted(question.date)})" if question.is_unix_time else quoted(question.date)
+        place = f"FROM {quoted(question.table)} WHERE {date} > {MOMENT} AND {question.condition}"
+        count_of_moments = place.count(MOMENT)
         place = place.replace(MOMENT, "%s")
-        newest = f"SELECT LEFT({question.title}, 80), {quoted(question.date)} {place} ORDER BY 2 DESC LIMIT {SHOWN}"
+        newest = f"SELECT LEFT({question.title}, 80), {date} {place} ORDER BY 2 DESC LIMIT {SHOWN}"
         try:
+            moments = [_moment(_in_zone(session, since, question.zone))] * count_of_moments
             count = int(session.value(f"SELECT COUNT(*) {place}", *moments))  # quoted, our own words
             rows = session.rows(newest, *moments) if count else []
         except pymysql.err.MySQLError as error:
@@ -144,6 +147,15 @@ def _go_on_counting(session: Session, live: str, scratch: str) -> None:
 
 def _columns(session: Session, table: str) -> list[str]:
     return [name for (name,) in session.rows(_COLUMNS, table, table)]
+
+
+def _in_zone(session: Session, since: datetime, query: str) -> datetime:
+    """Return the moment by the clock that an application writes; UTC's where it says none that is known."""
+    rows = session.rows(query) if query else []
+    try:
+        return since.astimezone(ZoneInfo(str(rows[0][0]))) if rows else since
+    except (ZoneInfoNotFoundError, ValueError):
+        return since
 
 
 def _moment(since: datetime) -> str:

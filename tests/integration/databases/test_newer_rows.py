@@ -8,7 +8,7 @@ import pytest
 
 from smartbackup_panel.core.databases import DumpReport, LoadPart
 from smartbackup_panel.core.errors import RestoreFailed
-from smartbackup_panel.core.newer_rows import kept_for, questions_for, wordpress_prefixes
+from smartbackup_panel.core.newer_rows import kept_for, wordpress_prefixes, wordpress_questions
 from tests.integration.databases.laravel_site import DOMAIN, add_laravel
 from tests.integration.databases.shop_schema import SHOP, SINCE
 from tests.integration.databases.tenant import Tenant
@@ -144,7 +144,7 @@ def test_a_network_has_a_set_of_tables_for_each_site_and_other_applications_have
     assert {rule.table for rule in kept_for(tables)} == {
         f"wp_{number}{name}" for number in ("", "2_") for name in ("posts", "postmeta", "comments", "commentmeta")
     }
-    assert {question.table for question in questions_for(tables)} == {
+    assert {question.table for question in wordpress_questions(tables)} == {
         "wp_users", "wp_posts", "wp_comments", "wp_2_posts", "wp_2_comments",
     }  # fmt: skip
     assert wordpress_prefixes([f"x`; {name}" for name in site]) == []
