@@ -15,13 +15,14 @@ from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveRefused, Restor
 from smartbackup_panel.core.quoting import quoted
 from smartbackup_panel.core.tree import EntryType, StageSummary
 from smartbackup_panel.engine.archive_reader import ArchiveSet
-from smartbackup_panel.engine.entries import IndexEntry, Stat, entry_type, unpack_stat
+from smartbackup_panel.engine.entries import SQLITE, IndexEntry, Stat, entry_type, unpack_stat
 from smartbackup_panel.engine.fsafe import DirectoryCursor, closing, create_file, open_beneath
 from smartbackup_panel.engine.giver import Giver
 from smartbackup_panel.engine.live_copy import LiveCopier
 from smartbackup_panel.engine.ownership import Ownership, restored_mode
 from smartbackup_panel.engine.restore_choice import Action, Choice
 from smartbackup_panel.engine.scan import Identity
+from smartbackup_panel.engine.sqlite_files import SIDES
 from smartbackup_panel.engine.syscalls import syncfs
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY
@@ -247,6 +248,9 @@ class RestoreWriter:
     def _restore_file(self, parent_fd: int, name: bytes, entry: IndexEntry, facts: Stat) -> None:
         self._restored_files += 1
         self._make_room(parent_fd, name)
+        if self._may_replace and entry.flags & SQLITE:
+            for side in SIDES:  # of another moment; SQLite would apply it to this one
+                self._make_room(parent_fd, name + side)
         first = entry.link or entry.path
         if self._link(first, parent_fd, name):
             return

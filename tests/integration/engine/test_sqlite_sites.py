@@ -144,6 +144,27 @@ def test_a_restored_database_meets_no_log_of_another_moment(
     assert values(path) == {0, 7}
 
 
+def test_nor_does_one_that_is_put_beside_a_log_elsewhere(
+    installation: Installation, site: Site, tmp_path: Path
+) -> None:
+    path = make(site, "WAL", 20)
+    made = installation.smartbackup("backup", DOMAIN)
+    target = tmp_path / "copy"
+    restore = ("restore", DOMAIN, "--point", made["point"], "--to", str(target), "--yes")
+    installation.smartbackup(*restore)
+    application = start(site, OPEN_APPLICATION)
+    application.kill()
+    application.wait()
+    for name in ("notes.sqlite", "notes.sqlite-wal"):
+        (target / "data" / name).write_bytes(path.with_name(name).read_bytes())
+    assert values(target / "data" / "notes.sqlite") == {0, 7}
+    for name in ("notes.sqlite", "notes.sqlite-wal"):
+        (target / "data" / name).write_bytes(path.with_name(name).read_bytes())
+    installation.smartbackup(*restore, "--merge")
+    assert os.listdir(target / "data").count("notes.sqlite-wal") == 0
+    assert values(target / "data" / "notes.sqlite") == {0}
+
+
 def test_a_locked_or_odd_database_is_stored_as_it_lies(installation: Installation, site: Site) -> None:
     odd = b"SQLite format 3\0" + b"but no database" * 5_000
     site.write("data/odd.db", odd)
