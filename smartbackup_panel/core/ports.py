@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from smartbackup_panel.core.database_grants import PanelDatabase
 from smartbackup_panel.core.model import Actor, PanelDomain
 
 
@@ -32,6 +33,9 @@ class PanelAdapter(Protocol):
 
     def list_domains(self) -> Iterable[PanelDomain]:
         """Return the domains that have files of their own. Raises SmartBackupError when the inventory cannot be read."""
+
+    def list_databases(self, panel_uid: str) -> Sequence[PanelDatabase] | None:
+        """Return the databases that the panel gives to a domain, now; None from a panel that knows nothing of databases."""
 
     def parse_event(self, content: dict[str, object]) -> list[PanelEvent]:
         """Return the events that a hook's file stands for, [] for noise. Pure."""

@@ -16,6 +16,7 @@ from smartbackup_panel.core.tree import Codec
 from smartbackup_panel.engine.archive_file import ArchiveFile
 from smartbackup_panel.engine.archive_sink import ArchiveSink
 from smartbackup_panel.engine.dumps import read_dump, read_sections, verify_dump, write_dump
+from smartbackup_panel.services.database_logins import find_logins
 from smartbackup_panel.services.dump_pieces import BETWEEN, open_dump, stored_pieces
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import JobContext
@@ -48,21 +49,6 @@ class Dumps:
             sink.discard()
 
 
-def find_logins(found: Mapping[str, object]) -> tuple[list[DatabaseLogin], list[str]]:
-    """Return the logins that an application's configuration names, each database once, and warnings about unusable ones."""
-    logins: dict[tuple[str, str], DatabaseLogin] = {}
-    warnings: list[str] = []
-    rows = found.get("databases")
-    for row in rows if isinstance(rows, Sequence) else ():
-        try:
-            login = DatabaseLogin.from_fields(row)
-        except DatabaseRefused as refused:
-            warnings.append(refused.message)
-        else:
-            logins.setdefault((login.host, login.name), login)
-    return list(logins.values()), warnings
-
-
 def dump_databases(
     context: JobContext,
     domain: Domain,
@@ -80,7 +66,7 @@ def dump_databases(
     try:
         with context.installation.state.read() as tx:
             choice = row_choice(context.installation, tx, domain)
-        logins, made.warnings = find_logins(found)
+        logins, made.warnings = find_logins(context.installation, domain, found)
         made.is_partial = bool(made.warnings)
         for login in logins:
             if login.kind not in context.installation.database_servers:

@@ -23,7 +23,7 @@ from smartbackup_panel.core.tree import AgentPurpose, TarSurvey
 from smartbackup_panel.engine.agent import Agent
 from smartbackup_panel.services import choices, store
 from smartbackup_panel.services.analysis import on_step
-from smartbackup_panel.services.dumping import find_logins
+from smartbackup_panel.services.database_logins import find_logins
 from smartbackup_panel.services.import_dumps import ImportedDumps, import_dumps, refusal
 from smartbackup_panel.services.import_point import Scratch
 from smartbackup_panel.services.import_sources import (
@@ -217,7 +217,7 @@ class _Import:
         if not dumps:
             return ImportedDumps()
         try:
-            logins, _ = find_logins(agent.inspect())
+            logins, _ = find_logins(self.context.installation, self.domain, agent.inspect())
         except MissingDocumentRoot:
             logins = []
         folder_fd = self.scratch.folder_fd

@@ -24,6 +24,7 @@ from smartbackup_panel.core.errors import (
 )
 from smartbackup_panel.core.model import Actor, Domain, Job, JobKind, JobState, Point, PointKind, PointState, Verified
 from smartbackup_panel.core.tree import ExportFormat
+from smartbackup_panel.services.database_logins import refuse_strange_target
 from smartbackup_panel.services.domains import domain_by_id
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import submit
@@ -176,6 +177,8 @@ class Requests:
             raise WrongUsage("only an administrator may restore to another folder")
         if (tables or into is not None) and (to is not None or paths or not databases):
             raise WrongUsage("tables and another database can be chosen only where databases are restored in place")
+        if into is not None:
+            refuse_strange_target(self.installation, domain, into)
         if into is not None and files:
             raise WrongUsage("files go back to the site itself", hint="Choose databases only to use another database.")
         if keep_newer and (into is not None or not databases):

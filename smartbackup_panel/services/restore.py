@@ -19,6 +19,7 @@ from smartbackup_panel.core.tree import AgentPurpose, StageSummary, Staging
 from smartbackup_panel.engine.agent import Agent
 from smartbackup_panel.services import store
 from smartbackup_panel.services.analysis import on_step
+from smartbackup_panel.services.database_logins import match_logins
 from smartbackup_panel.services.dumping import dump_bytes
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import JobContext, Outcome
@@ -31,7 +32,7 @@ from smartbackup_panel.services.restore_journal import (
     logins_of,
     set_phase,
 )
-from smartbackup_panel.services.restore_plan import Choice, match_logins, point_to_restore
+from smartbackup_panel.services.restore_plan import Choice, point_to_restore
 from smartbackup_panel.services.sites import SiteCheck
 from smartbackup_panel.services.tenants import database_server, start_agent
 
@@ -205,13 +206,14 @@ def _load_databases(work: Work) -> None:
 
 def _find_logins(work: Work) -> dict[str, DatabaseLogin]:
     """Return the logins of the site as it is; where it has none any more, those of the staged files."""
-    matched = match_logins(work.agent.inspect(), work.point)
+    installation, domain = work.context.installation, work.domain
+    matched = match_logins(installation, domain, work.agent.inspect(), work.point)
     chosen = work.choice.dumps(work.point)
     missing = [dump.database for dump in chosen if dump.database not in matched]
     if missing and work.staging is not None:
         staged_root = os.path.join(work.staging.parent, work.staging.staging_name)
-        with start_agent(work.context.installation, work.domain, root=staged_root) as agent:
-            matched = match_logins(agent.inspect(), work.point) | matched
+        with start_agent(installation, domain, root=staged_root) as agent:
+            matched = match_logins(installation, domain, agent.inspect(), work.point) | matched
         missing = [dump.database for dump in chosen if dump.database not in matched]
     if missing:
         raise DatabaseRefused(

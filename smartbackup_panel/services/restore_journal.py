@@ -23,8 +23,8 @@ from smartbackup_panel.core.errors import DatabaseRefused, SmartBackupError
 from smartbackup_panel.core.model import Domain, LogLine
 from smartbackup_panel.core.tree import AgentPurpose, Staging
 from smartbackup_panel.engine.agent import Agent
+from smartbackup_panel.services.database_logins import match_logins
 from smartbackup_panel.services.installation import Installation
-from smartbackup_panel.services.restore_plan import match_logins
 from smartbackup_panel.services.tenants import database_server, start_agent
 
 
@@ -183,7 +183,7 @@ def logins_of(installation: Installation, domain: Domain, record: RestoreRecord)
         ):
             continue
         with start_agent(installation, domain, root=root) as agent:
-            for login in match_logins(agent.inspect(), point).values():
+            for login in match_logins(installation, domain, agent.inspect(), point).values():
                 known.setdefault((login.kind, login.name), login)
     missing = [row.login for row in wanted if (row.kind, row.login) not in known]
     if missing:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from smartbackup_panel.adapters.db import jobs, points
 from smartbackup_panel.core.database_choice import DatabaseChoice
-from smartbackup_panel.core.database_hosts import DatabaseLogin
 from smartbackup_panel.core.databases import DumpReport, LoadPart, SwapMode, TablePlan
 from smartbackup_panel.core.errors import ArchiveDamaged, SmartBackupError, UnknownPoint
 from smartbackup_panel.core.model import Domain, DumpFile, JobKind, Point, PointState
@@ -17,7 +16,7 @@ from smartbackup_panel.core.tree import NameList, RestoreMode, RestoreOptions, R
 from smartbackup_panel.engine.agent import Agent
 from smartbackup_panel.services import store
 from smartbackup_panel.services.analysis import on_step
-from smartbackup_panel.services.dumping import find_logins
+from smartbackup_panel.services.database_logins import match_logins
 from smartbackup_panel.services.exclusions import scan_options
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import JobContext, Outcome
@@ -132,20 +131,6 @@ def _place(folder: str | None) -> Iterator[int | None]:
         os.close(fd)
 
 
-def match_logins(found: Mapping[str, object], point: Point) -> dict[str, DatabaseLogin]:
-    """Return the login of each of the point's databases: of the same name, or the only one there is today."""
-    logins, _ = find_logins(found)
-    matched: dict[str, DatabaseLogin] = {}
-    for dump in point.databases:
-        same_kind = [login for login in logins if login.kind == dump.kind]
-        named = [login for login in same_kind if login.name == dump.database]
-        if named:
-            matched[dump.database] = named[0]
-        elif len(same_kind) == 1 and len(point.databases) == 1:
-            matched[dump.database] = same_kind[0]
-    return matched
-
-
 def _files_fields(plan: RestorePlan | None) -> dict[str, object]:
     names = {"added": NameList(), "replaced": NameList(), "removed": NameList(), "kept": NameList()}
     if plan is not None:
@@ -170,7 +155,7 @@ def _files_fields(plan: RestorePlan | None) -> dict[str, object]:
 def _database_fields(
     context: JobContext, agent: Agent, domain: Domain, point: Point, choice: Choice
 ) -> dict[str, object]:
-    matched = match_logins(agent.inspect(), point)
+    matched = match_logins(context.installation, domain, agent.inspect(), point)
     tables: list[dict[str, object]] = []
     lost: list[str] = []
     kept: list[str] = []

@@ -62,6 +62,9 @@ class DirectoryPanel:
             access_log=self.access_log.replace("{domain}", folder) or None,
         )
 
+    def list_databases(self, panel_uid: str) -> None:
+        """Return None: a folder says nothing of databases, so a domain's are those that its own logins open."""
+
     def parse_event(self, content: dict[str, object]) -> list[PanelEvent]:
         """Return the event of a hook's file, [] where its type or name is none of ours."""
         kind, name = content.get("event"), content.get("name")
