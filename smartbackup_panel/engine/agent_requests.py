@@ -283,9 +283,8 @@ class AgentRequests:
         tar = PlainTar(archive_fd, request.name, below=request.strip, may_be_absolute=True)
         ownership = Ownership.of_this_process(self._allowed_uids, self._web_gids)
         with closing(self._open_root()) as root_fd:
-            extract = PlainExtract(
-                root_fd, ownership, self._told_now_and_then("unpack"), may_replace=request.may_replace
-            )
+            told = self._told_now_and_then("unpack")
+            extract = PlainExtract(root_fd, Finisher(ownership), told, may_replace=request.may_replace)
             files, size_bytes, warnings = extract.write(tar)
         return UnpackSummary(files, size_bytes, tuple(warnings))
 
