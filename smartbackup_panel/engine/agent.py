@@ -369,9 +369,13 @@ class Agent:
                 self._give_to_tenant(parent_fd, name)
             return target_fd
 
-    def use_folder(self, folder_fd: int) -> None:
-        """Take an open folder of the tenant's for the domain's from now on; the tenant needs no way to it."""
-        self._ask(messages.UseFolder(), type(None), [folder_fd])
+    def use_folder(self, folder_fd: int, point: ArchiveSet | None = None) -> None:
+        """Take an open folder of the tenant's for the domain's from now on; the tenant needs no way to it.
+
+        `point` was made of just the files that it holds: it knows which of them are a web user's.
+        """
+        names, fds = _parts(point)
+        self._ask(messages.UseFolder(names), type(None), [*fds, folder_fd])
 
     def survey_tar(
         self,

@@ -30,12 +30,14 @@ from smartbackup_panel.engine.archive_reader import ArchiveSet, read_file
 from smartbackup_panel.engine.archive_writer import PointWriter, Written, write_unchanged
 from smartbackup_panel.engine.changes import YOUNG_NS, compare
 from smartbackup_panel.engine.channel import Channel
+from smartbackup_panel.engine.entries import pack_stat
 from smartbackup_panel.engine.exclusions import compile_exclusions
 from smartbackup_panel.engine.export import export
 from smartbackup_panel.engine.fsafe import closing, empty_folder, open_beneath, open_folder, remove_tree
 from smartbackup_panel.engine.giver import Giver
 from smartbackup_panel.engine.left_out import LeftOut
 from smartbackup_panel.engine.new_names import Stored
+from smartbackup_panel.engine.owner_notes import NotingFinisher, OwnerNotes
 from smartbackup_panel.engine.ownership import Ownership
 from smartbackup_panel.engine.plain_extract import PlainExtract
 from smartbackup_panel.engine.plain_survey import survey
@@ -67,6 +69,7 @@ class AgentRequests:
         self._channel = channel
         self._scanned: _Scanned | None = None
         self._folder_fd: int | None = None
+        self._notes: OwnerNotes | None = None
 
     def answer(self, request: messages.Request, fds: list[int]) -> object:
         """Carry out one request and return its result. The descriptors stay the caller's."""
@@ -110,9 +113,7 @@ class AgentRequests:
                 self._remove(request.staging, fds)
                 return None
             case messages.UseFolder():
-                if self._folder_fd is not None:
-                    os.close(self._folder_fd)
-                self._folder_fd = os.dup(fds[0])
+                self._use_folder(request, fds)
                 return None
             case messages.SurveyTar():
                 list_fd = fds[1] if len(fds) > 1 else None
@@ -122,6 +123,24 @@ class AgentRequests:
                 return self._unpack(request, fds[0])
             case _:
                 raise ScanFailed(f"an agent cannot answer {type(request).__name__}")
+
+    def _use_folder(self, request: messages.UseFolder, fds: list[int]) -> None:
+        """Take another folder for the domain's; what is the tenant's alone there keeps its owner in notes."""
+        if self._folder_fd is not None:
+            os.close(self._folder_fd)
+        self._folder_fd, self._notes = os.dup(fds[-1]), OwnerNotes()
+        if request.archives:
+            with _open_point(request.archives, fds[:-1]) as point:
+                self._notes.recall(point.index(), self._ownership())
+
+    def _ownership(self) -> Ownership:
+        return Ownership.of_this_process(self._allowed_uids, self._web_gids)
+
+    def _finisher(self) -> Finisher:
+        """Return what finishes new files: it gives them to the web user, or notes it in a folder that is not the live one."""
+        if self._notes is not None:
+            return NotingFinisher(self._ownership(), self._notes)
+        return Finisher(self._ownership(), self._giver)
 
     def _open_root(self) -> int:
         if self._folder_fd is not None:
@@ -136,11 +155,15 @@ class AgentRequests:
 
     def _rules(self, options: ScanOptions) -> ScanRules:
         guarded = self._allowed_uids if self._tenant_uid == 0 else self._allowed_uids - {self._tenant_uid}
+        pack = pack_stat
+        if self._notes is not None and not self._notes.is_empty:
+            guarded, pack = frozenset(), self._notes.pack  # nobody else can have a link to what was unpacked there
         return ScanRules(
             allowed_uids=self._allowed_uids,
             guarded_uids=guarded,
             left_out=LeftOut(compile_exclusions(options.exclude), rebuildable=options.rebuildable),
             nested_roots=frozenset(options.nested_roots),
+            pack=pack,
         )
 
     def _told(self, step: str) -> Callable[[int, int], None]:
@@ -258,12 +281,11 @@ class AgentRequests:
             with _open_point(request.archives, fds) as point:
                 point.open_all()
                 self._refuse_impossible(point, request.options, target_fd)
-                ownership = Ownership.of_this_process(self._allowed_uids, self._web_gids)
                 writer = RestoreWriter(
                     point,
                     target_fd,
                     live_fd,
-                    Finisher(ownership, self._giver),
+                    self._finisher(),
                     self._told("restore"),
                     may_replace=not is_beside_live,
                 )
@@ -281,11 +303,9 @@ class AgentRequests:
         """Write a plain tar into the folder that is the domain's now."""
         os.lseek(archive_fd, 0, os.SEEK_SET)
         tar = PlainTar(archive_fd, request.name, below=request.strip, may_be_absolute=True)
-        ownership = Ownership.of_this_process(self._allowed_uids, self._web_gids)
         with closing(self._open_root()) as root_fd:
-            extract = PlainExtract(
-                root_fd, ownership, self._told_now_and_then("unpack"), may_replace=request.may_replace
-            )
+            told = self._told_now_and_then("unpack")
+            extract = PlainExtract(root_fd, self._finisher(), told, may_replace=request.may_replace)
             files, size_bytes, warnings = extract.write(tar)
         return UnpackSummary(files, size_bytes, tuple(warnings))
 

@@ -24,7 +24,7 @@ from smartbackup_panel.engine.changes import (
     merge,
 )
 from smartbackup_panel.engine.content import READ_BYTES, group_name, read_xattrs, user_name
-from smartbackup_panel.engine.entries import SQLITE, STAT, UNSTABLE, IndexEntry, data_size, entry_type, pack_stat
+from smartbackup_panel.engine.entries import SQLITE, STAT, UNSTABLE, IndexEntry, data_size, entry_type
 from smartbackup_panel.engine.frame_packer import FramePacker
 from smartbackup_panel.engine.fsafe import DirectoryCursor, closing
 from smartbackup_panel.engine.index_writer import IndexWriter
@@ -221,7 +221,7 @@ class PointWriter:
             entry = self._place_plain(self._describe(seen.path, seen.stat, link=seen.link))
         elif stat.S_ISDIR(mode):
             with closing(self._reader.open(self._cursor, seen.path, os.O_RDONLY | os.O_DIRECTORY)) as fd:
-                entry = self._describe(seen.path, pack_stat(os.fstat(fd)), xattrs=read_xattrs(fd))
+                entry = self._describe(seen.path, self._rules.pack(os.fstat(fd)), xattrs=read_xattrs(fd))
             entry = self._place_plain(entry)
         else:
             entry = self._write_file(seen, before)
@@ -292,7 +292,7 @@ class PointWriter:
         return msgspec.structs.replace(entry, frame=frame, offset=offset)
 
     def _describe_file(self, path: bytes, member: Member, sha256: bytes) -> IndexEntry:
-        entry = self._describe(path, member.facts, xattrs=member.xattrs)
+        entry = self._describe(path, self._reader.facts(member), xattrs=member.xattrs)
         flags = (0 if member.is_stable else UNSTABLE) | (0 if member.original is None else SQLITE)
         return msgspec.structs.replace(entry, sha256=sha256, segments=member.segments, flags=flags)
 

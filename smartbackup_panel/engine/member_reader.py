@@ -13,7 +13,7 @@ import msgspec
 
 from smartbackup_panel.core.tree import SkipReason
 from smartbackup_panel.engine.content import READ_BYTES, find_segments, is_same_moment, read_xattrs
-from smartbackup_panel.engine.entries import MAX_SIZE_BYTES, IndexEntry, pack_stat
+from smartbackup_panel.engine.entries import MAX_SIZE_BYTES, IndexEntry
 from smartbackup_panel.engine.fsafe import DirectoryCursor
 from smartbackup_panel.engine.layout import PACK_BYTES
 from smartbackup_panel.engine.scan import LinkCounts, ScanRules
@@ -43,14 +43,6 @@ class Member(msgspec.Struct, frozen=True):
     content: bytes | None
     is_stable: bool
     original: os.stat_result | None = None
-
-    @property
-    def facts(self) -> bytes:
-        """The packed stat to store: the original's with the copy's size."""
-        if self.original is None:
-            return pack_stat(self.found)
-        packed = pack_stat(self.original)
-        return packed[:16] + self.found.st_size.to_bytes(8, "little") + packed[24:]
 
     @property
     def places(self) -> list[tuple[int, int]]:
@@ -120,6 +112,13 @@ class MemberReader:
         if original_fd != fd:
             return Member(os.fstat(fd), read_xattrs(original_fd), None, None, True, found)
         return Member(found, read_xattrs(fd), find_segments(fd, found), None, True)
+
+    def facts(self, member: Member) -> bytes:
+        """Return the packed stat to store: the original's with the copy's size."""
+        if member.original is None:
+            return self._rules.pack(member.found)
+        packed = self._rules.pack(member.original)
+        return packed[:16] + member.found.st_size.to_bytes(8, "little") + packed[24:]
 
     @staticmethod
     def _read_whole(fd: int, size: int) -> bytes:

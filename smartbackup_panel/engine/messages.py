@@ -140,7 +140,12 @@ class RemoveTree(msgspec.Struct, tag=True, frozen=True):
 
 
 class UseFolder(msgspec.Struct, tag=True, frozen=True):
-    """From now on the domain's folder is the one whose descriptor comes along, which no path may lead to."""
+    """From now on the domain's folder is the one whose descriptor comes last, which no path may lead to.
+
+    Descriptors before it: the archives of the point that was made of just the files that it holds, if any.
+    """
+
+    archives: list[str]
 
 
 class SurveyTar(msgspec.Struct, tag=True, frozen=True):

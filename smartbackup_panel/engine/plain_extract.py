@@ -14,7 +14,6 @@ from smartbackup_panel.core.quoting import quoted
 from smartbackup_panel.core.tree import EntryType
 from smartbackup_panel.engine.entries import Stat
 from smartbackup_panel.engine.fsafe import DirectoryCursor, closing, create_file, open_beneath, remove_tree
-from smartbackup_panel.engine.ownership import Ownership
 from smartbackup_panel.engine.plain_tar import PlainTar, TarEntry
 from smartbackup_panel.engine.restore_writer import Finisher
 
@@ -31,8 +30,8 @@ class PlainExtract:
     It is empty, or `may_replace` lays the archive over what is there: a member takes the place of whatever has its name.
     """
 
-    def __init__(self, target_fd: int, ownership: Ownership, advanced: Advanced, *, may_replace: bool = False) -> None:
-        self._finisher = Finisher(ownership)
+    def __init__(self, target_fd: int, finisher: Finisher, advanced: Advanced, *, may_replace: bool = False) -> None:
+        self._finisher = finisher
         self._advanced = advanced
         self._target_fd = target_fd
         self._may_replace = may_replace
@@ -116,9 +115,8 @@ class PlainExtract:
             self._implied.add(path)
         elif self._may_replace and path not in self._folders:
             fd = self._cursor.folder(path)
-            found = os.fstat(fd)
-            self._folders[path] = Stat(found.st_mode, found.st_uid, found.st_gid, 1, 0, found.st_mtime_ns, 0, 0, 0)
-            if found.st_mode & 0o300 != 0o300:
+            self._folders[path] = found = self._finisher.look(fd)
+            if found.mode & 0o300 != 0o300:
                 os.chmod(f"/proc/self/fd/{fd}", 0o700)
 
     def _date_folder(self, path: bytes, mtime_ns: int) -> None:

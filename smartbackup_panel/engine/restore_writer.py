@@ -15,7 +15,7 @@ from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveRefused, Restor
 from smartbackup_panel.core.quoting import quoted
 from smartbackup_panel.core.tree import EntryType, StageSummary
 from smartbackup_panel.engine.archive_reader import ArchiveSet
-from smartbackup_panel.engine.entries import SQLITE, IndexEntry, Stat, entry_type, unpack_stat
+from smartbackup_panel.engine.entries import SQLITE, IndexEntry, Stat, entry_type, pack_stat, unpack_stat
 from smartbackup_panel.engine.fsafe import DirectoryCursor, closing, create_file, open_beneath
 from smartbackup_panel.engine.giver import Giver
 from smartbackup_panel.engine.live_copy import LiveCopier
@@ -76,6 +76,10 @@ class Finisher:
         if self._ownership.gift(facts):
             with closing(os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)) as fd:
                 self._give(fd, facts)
+
+    def look(self, fd: int) -> Stat:
+        """Return the facts of something that was finished before."""
+        return unpack_stat(pack_stat(os.fstat(fd)))
 
     def _give(self, fd: int, facts: Stat, *, later: bool = False) -> None:
         gift = self._ownership.gift(facts)

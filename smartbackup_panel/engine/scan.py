@@ -31,12 +31,16 @@ Identity = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class ScanRules:
-    """Whose files count and what is left out. `guarded_uids` own files of which every link has to lie in this tree."""
+    """Whose files count and what is left out. `guarded_uids` own files of which every link has to lie in this tree.
+
+    `pack` makes the 56 bytes of a stat result, where an import's folder needs other owners than its files have there.
+    """
 
     allowed_uids: frozenset[int]
     guarded_uids: frozenset[int]
     left_out: LeftOut = field(default_factory=LeftOut)
     nested_roots: frozenset[bytes] = frozenset()
+    pack: Callable[[os.stat_result], bytes] = pack_stat
 
 
 class LinkCounts:
@@ -72,7 +76,7 @@ def walk(root_fd: int, rules: ScanRules, links: LinkCounts) -> Iterator[Seen]:
     """Yield every path below `root_fd` in index order, the folder itself first. Raises ScanFailed."""
     root = os.fstat(root_fd)
     rules.left_out.restart()
-    yield Seen(b"", pack_stat(root))
+    yield Seen(b"", rules.pack(root))
     stack = [_open_root(root_fd)]
     try:
         while stack:
@@ -95,7 +99,8 @@ def _walk_folder(
     Nearly everything is a plain file of the tenant's; for those the checks of `_look` are done here, in fewer steps.
     """
     fd, prefix, names = folder.fd, folder.prefix, folder.names
-    allowed, is_plain = rules.allowed_uids, rules.left_out.spares_files and not rules.nested_roots
+    allowed = rules.allowed_uids
+    is_plain = rules.left_out.spares_files and not rules.nested_roots and rules.pack is pack_stat
     while names:
         name = names.pop()
         try:
@@ -170,7 +175,7 @@ def _look(
     links: LinkCounts,
 ) -> Seen:
     """Return what is known of a path without opening it."""
-    mode, packed = found.st_mode, pack_stat(found)
+    mode, packed = found.st_mode, rules.pack(found)
     if name.startswith(OWN_PREFIX):
         return _skipped(path, packed, SkipReason.OWN_FOLDER, "")
     if path in rules.nested_roots:

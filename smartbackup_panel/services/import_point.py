@@ -50,16 +50,25 @@ class Scratch:
         is_there = previous is not None and self.tree_of == previous.id
         self.tree_of = ""
         self.check_room(survey, None if is_there else previous)
-        agent.use_folder(self.scratch_fd)
-        if not is_there:
-            agent.empty(self.scratch_fd)
-        if previous is not None and not is_there:
-            with self._open(previous) as archives:
-                agent.fill(archives, self.scratch_fd, on_step(self.context, "laying out", agent))
+        self._lay_out(previous, agent, is_there=is_there)
         told = on_step(self.context, "unpacking", agent)
         unpacked = agent.unpack_tar(found.fd, source.name, survey.strip, told, may_replace=previous is not None)
         found.refuse_changed(source.name)
         self.warnings = unpacked.warnings
+
+    def _lay_out(self, previous: Point | None, agent: Agent, *, is_there: bool) -> None:
+        """Let the folder hold what an increment is laid over, and the agent know whose files that are; else be empty."""
+        if previous is None:
+            agent.use_folder(self.scratch_fd)
+            agent.empty(self.scratch_fd)
+            return
+        with self._open(previous) as archives:
+            if is_there:
+                agent.use_folder(self.scratch_fd, archives)
+                return
+            agent.use_folder(self.scratch_fd)
+            agent.empty(self.scratch_fd)
+            agent.fill(archives, self.scratch_fd, on_step(self.context, "laying out", agent))
 
     def make_point(
         self,

@@ -43,7 +43,7 @@ def unpack_tar(place: Path, content: Iterable[bytes]) -> None:
     store_fd, target_fd = os.open(place.parent, os.O_RDONLY), os.open(place, os.O_RDONLY)
     fd = open_plain_tar(store_fd, "archive.tar.gz")
     try:
-        PlainExtract(target_fd, OWNERSHIP, ignore).write(PlainTar(fd, "archive.tar.gz", LIMITS))
+        PlainExtract(target_fd, Finisher(OWNERSHIP), ignore).write(PlainTar(fd, "archive.tar.gz", LIMITS))
     finally:
         for each in (fd, store_fd, target_fd):
             os.close(each)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import pwd
 import shutil
 import subprocess
 from dataclasses import replace
@@ -219,16 +218,6 @@ def test_no_path_leads_into_the_scratch_folder_not_even_for_its_owner(living: Li
         listed = subprocess.run(["ls", place], user=TENANT_UID, group=TENANT_UID, capture_output=True, check=False)
         assert b"Permission denied" in listed.stderr
     assert not place.exists()
-
-
-@pytest.mark.skipif(not AS_ROOT, reason="only root can make files of others")
-def test_files_of_the_web_user_become_the_domains_own_and_the_point_says_so(living: Living) -> None:
-    living.write("uploads/by-php.jpg", b"jpg")
-    os.chown(living.root / "uploads/by-php.jpg", pwd.getpwnam("www-data").pw_uid, TENANT_UID)
-    archive = tar(living.host.folder / "site.tar.gz", "-C", str(living.root), ".")
-    run_import(living, archive)
-    [point] = living.points()
-    assert point.warnings == ("1 paths were a web user's or its group's and now belong to the domain's own user.",)
 
 
 def test_what_a_dead_import_left_is_removed_also_where_its_modes_forbid_it(living: Living) -> None:
