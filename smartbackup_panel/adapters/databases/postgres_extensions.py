@@ -73,7 +73,7 @@ _RANGES = (
 )
 _EXTENSIONS = "SELECT nspname FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace"
 _PLACES = re.compile(
-    rb"[eE]'(?:[^'\\]++|\\.|'')*+'|'(?:[^']++|'')*+'|(?P<tag>\$(?:[A-Za-z_]\w*+)?\$).*?(?P=tag)|--[^\n]*+\n"
+    rb"(?<![\w$])[eE]'(?:[^'\\]++|\\.|'')*+'|'(?:[^']++|'')*+'|(?P<tag>\$(?:[A-Za-z_]\w*+)?\$).*?(?P=tag)|--[^\n]*+\n"
     rb"|(?P<schema>" + NAME + rb")\.(?P<name>" + NAME + rb"|[-+*/<>=~!@#%^&|`?]+)|" + NAME,
     re.DOTALL,
 )
@@ -155,11 +155,8 @@ class WholeDump:
         return {(self._names[schema], name) for schema, name in rows if schema in self._names}
 
     def _is_member(self, match: re.Match[bytes]) -> bool:
-        name = match["name"]
-        return (
-            plain_name(match["schema"]),
-            plain_name(name) if name.startswith(b'"') else name.decode(),
-        ) in self._members
+        name = plain_name(match["name"]) if match["name"].startswith(b'"') else match["name"].decode()
+        return (plain_name(match["schema"]), name) in self._members
 
     def _redirected(self, match: re.Match[bytes]) -> bytes:
         if match["schema"] is None or not self._is_member(match):
