@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
 
 from smartbackup_panel.core.model import Domain, DomainState, Job, Point, PointState
 
@@ -38,18 +37,15 @@ class Alarm:
 class DomainFacts:
     """What the rules know of a domain. `failed_backup` and `failed_check` are its last ones, where they failed.
 
-    `interval` is the longest time between two of its planned runs in its `timezone`, by the clock on the wall;
-    `first_run_at` is the first run of that plan, before which no point is missing; `awaited_since` is when a backup
-    that waits or runs was asked for; `damage` is how many points are damaged and when the last one was found to be.
+    `due_at` is when the next point is due, `awaited_since` when a backup that waits or runs was asked for; `damage` is how
+    many points are damaged and when the last one was found to be.
     """
 
     domain: Domain
     last_point: Point | None
     failed_backup: Job | None
     failed_check: Job | None
-    interval: timedelta
-    timezone: str
-    first_run_at: datetime | None
+    due_at: datetime | None
     awaited_since: datetime | None = None
     damage: tuple[int, datetime] | None = None
 
@@ -85,30 +81,11 @@ def domain_alarms(facts: DomainFacts, now: datetime) -> Iterator[Alarm]:
 
 
 def _late_since(facts: DomainFacts, now: datetime) -> datetime | None:
-    """Return when a point was due that is not there, or None: the interval and 15 minutes after the last one.
-
-    The interval is counted by the clock on the wall: the night in which an hour is doubled is an hour longer.
-    """
-    moments = [] if facts.first_run_at is None else [facts.first_run_at]
-    if facts.last_point is not None:
-        zone = ZoneInfo(facts.timezone)
-        local = _summer_clock(facts.last_point.created_at, zone)
-        moments.append((local + facts.interval).replace(tzinfo=zone).astimezone(UTC))
-    if not moments:
+    """Return since when a point is missing, or None: 15 minutes after it was due, unless a backup was asked for just now."""
+    if facts.due_at is None or (facts.awaited_since is not None and now - facts.awaited_since < LONGEST_WAIT):
         return None
-    due = max(moments) + GRACE
-    if facts.awaited_since is not None and now - facts.awaited_since < LONGEST_WAIT:
-        return None
-    return due if now >= due else None
-
-
-def _summer_clock(moment: datetime, zone: ZoneInfo) -> datetime:
-    """Return what the clock on the wall showed (without zone); in the hour after it was put back, had it not been.
-
-    A run of 02:45 that ends when the clock shows 02:00 again belongs to 02:45.
-    """
-    offsets = (at.astimezone(zone).utcoffset() or timedelta() for at in (moment, moment - timedelta(hours=1)))
-    return (moment.astimezone(UTC) + max(offsets)).replace(tzinfo=None)
+    late = facts.due_at + GRACE
+    return late if now >= late else None
 
 
 def purge_alarms(domains: Sequence[Domain], grace_days: int, now: datetime) -> Iterator[Alarm]:

@@ -137,6 +137,28 @@ def interval_of(schedule: Schedule, now: datetime) -> timedelta:
     return _longest_gap(tuple(line.cron for line in schedule.lines), now.date())
 
 
+def due_at(schedule: Schedule, last_point_at: datetime | None, now: datetime) -> datetime | None:
+    """Return when the next point is due: the interval after the last one, at the earliest at the schedule's first run.
+
+    The interval is counted by the clock on the wall: the night in which an hour is doubled is an hour longer.
+    """
+    moments = [] if schedule.first_run_at is None else [schedule.first_run_at]
+    if last_point_at is not None:
+        zone = ZoneInfo(schedule.timezone)
+        local = _summer_clock(last_point_at, zone) + interval_of(schedule, now)
+        moments.append(local.replace(tzinfo=zone).astimezone(UTC))
+    return max(moments, default=None)
+
+
+def _summer_clock(moment: datetime, zone: ZoneInfo) -> datetime:
+    """Return what the clock on the wall showed (without zone); in the hour after it was put back, had it not been.
+
+    A run of 02:45 that ends when the clock shows 02:00 again belongs to 02:45.
+    """
+    offsets = (at.astimezone(zone).utcoffset() or timedelta() for at in (moment, moment - timedelta(hours=1)))
+    return (moment.astimezone(UTC) + max(offsets)).replace(tzinfo=None)
+
+
 @lru_cache(maxsize=1024)
 def _longest_gap(crons: tuple[str, ...], day: date) -> timedelta:
     moments: set[datetime] = set()

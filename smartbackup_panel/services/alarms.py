@@ -21,8 +21,8 @@ from smartbackup_panel.core.alarms import (
     space_alarm,
     worker_alarm,
 )
-from smartbackup_panel.core.model import PANEL, Actor, Domain, DomainState, JobKind, Schedule
-from smartbackup_panel.core.schedule import interval_of
+from smartbackup_panel.core.model import PANEL, Actor, Domain, DomainState, JobKind, Point, Schedule
+from smartbackup_panel.core.schedule import due_at
 from smartbackup_panel.core.surroundings import Message
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.pages import Problem
@@ -148,9 +148,7 @@ def _facts(tx: Connection, every: list[Domain], now: datetime) -> list[DomainFac
             last_point=newest.get(domain.id),
             failed_backup=failed.get(domain.id),
             failed_check=unsound.get(domain.id),
-            interval=interval_of(plans[domain.id], now) if domain.id in plans else FIRST_POINT_WITHIN,
-            timezone=plans[domain.id].timezone if domain.id in plans else "UTC",
-            first_run_at=_first_run_at(domain, plans.get(domain.id)),
+            due_at=_due_at(domain, newest.get(domain.id), plans.get(domain.id), now),
             awaited_since=awaited.get(domain.id),
             damage=damage.get(domain.id),
         )
@@ -158,11 +156,13 @@ def _facts(tx: Connection, every: list[Domain], now: datetime) -> list[DomainFac
     ]
 
 
-def _first_run_at(domain: Domain, plan: Schedule | None) -> datetime | None:
-    """Return the first run of a domain's plan; where it has none yet, when its first point is due."""
+def _due_at(domain: Domain, newest: Point | None, plan: Schedule | None, now: datetime) -> datetime | None:
+    """Return when a domain's next point is due; without a plan yet it is the first one, soon."""
+    last = newest.created_at if newest is not None else None
     if plan is not None:
-        return plan.first_run_at
-    return domain.created_at and domain.created_at + FIRST_POINT_WITHIN
+        return due_at(plan, last, now)
+    since = last or domain.created_at
+    return since and since + FIRST_POINT_WITHIN
 
 
 def _growth(installation: Installation, tx: Connection, now: datetime) -> Growth | None:

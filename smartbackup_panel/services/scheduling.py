@@ -32,6 +32,7 @@ from smartbackup_panel.core.schedule import (
     check_timezone,
     choose_rhythm,
     decide_schedule,
+    due_at,
     interval_of,
     next_slot,
     next_slots,
@@ -368,10 +369,21 @@ def _save(
         is_due = unchanged and planned <= now
         if is_due or (not schedule.pinned and _is_too_late(tx, domain, schedule, at, now)):
             at, kind = planned, schedules.find_next_kind(tx, domain.id)
-    first = present.first_run_at if present is not None and unchanged else at
+    first = present.first_run_at if present is not None and unchanged else _first_run(tx, domain, present, at, now)
     schedule = replace(schedule, next_run_at=at, first_run_at=first)
     schedules.save_schedule(tx, domain.id, schedule, kind)
     return schedule
+
+
+def _first_run(
+    tx: Connection, domain: Domain, present: Schedule | None, at: datetime | None, now: datetime
+) -> datetime | None:
+    """Return the first run of a new schedule; where the one before is behind, its run that is still missing."""
+    if present is None:
+        return at
+    newest = points.latest_points(tx, [domain.id]).get(domain.id)
+    due = due_at(present, None if newest is None else newest.created_at, now)
+    return due if due is not None and due <= now else at
 
 
 def _is_too_late(tx: Connection, domain: Domain, schedule: Schedule, at: datetime, now: datetime) -> bool:

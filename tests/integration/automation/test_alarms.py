@@ -132,6 +132,20 @@ def test_a_plan_that_begins_later_than_a_point_may_be_old_is_waited_for(tmp_path
         assert kinds(host) == ["missing point"]
 
 
+def test_a_missing_point_stays_told_when_the_hour_moves(tmp_path: Path) -> None:
+    with a_host(tmp_path) as host:
+        domain = host.add_domain("shop.example")
+        set_cron(host, domain, "0 12 * * *")
+        host.add_point(domain)
+        host.clock.move(days=1, minutes=15)
+        said = alarms.find_alarms(host.installation, worker_is_looking=True)
+        assert [alarm.kind for alarm in said] == ["missing point"]
+        set_cron(host, domain, "0 14 * * *")
+        assert alarms.find_alarms(host.installation, worker_is_looking=True) == said
+        host.add_point(domain)
+        assert kinds(host) == []
+
+
 def set_cron(host: Host, domain: Domain, cron: str) -> None:
     with host.installation.state.write() as tx:
         scheduling.set_schedule(host.installation, tx, domain, [cron])
