@@ -12,6 +12,7 @@ from smartbackup_panel.core.model import PANEL, Actor, Domain, DomainState, Pane
 from smartbackup_panel.core.names import check_domain_name
 from smartbackup_panel.core.ports import PanelEvent
 from smartbackup_panel.services.installation import Installation
+from smartbackup_panel.services.lost_points import adopt, holds_points
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +59,19 @@ def reconcile(installation: Installation) -> Reconciled:
 
     A domain that is gone becomes `deleted` where the panel announced it, else `missing`: its owner can put it back.
     A folder that has another owner than before is another domain; its owner sees nothing of the old one (rule 29).
+    One that the state does not know though the store has its points (the state was lost) comes back with them.
     """
     found = {item.uid: item for item in installation.panel.list_domains()}
+    with installation.state.read() as tx:
+        recorded = {domain.panel_uid for domain in domains.list_domains(tx, PANEL)}
+    adopted = adopt(installation, (item for uid, item in found.items() if uid not in recorded))
     lists: dict[str, list[str]] = {name: [] for name in ("created", "returned", "missing", "deleted", "changed")}
     with installation.state.write() as tx:
         known = {domain.panel_uid: domain for domain in domains.list_domains(tx, PANEL)}
         for uid, item in found.items():
             outcome = _take_over(installation, tx, known.get(uid), item)
+            if uid in adopted:
+                outcome = "returned"
             if outcome:
                 lists[outcome].append(item.name)
         for uid, domain in known.items():
@@ -82,7 +89,8 @@ def _take_over(installation: Installation, tx: Connection, domain: Domain | None
         _end(tx, domain, installation)
         domain = None
     if domain is None:
-        domains.insert_domain(tx, installation.panel.id, item, now)
+        taken = holds_points(installation, item.name)
+        domains.insert_domain(tx, installation.panel.id, item, now, folder_is_taken=taken)
         return "created"
     state = DomainState.SUSPENDED if item.suspended else DomainState.ACTIVE
     differs = _facts(domain) != (item.name, item.owner, item.owner_uid, item.owner_gid, item.root, item.access_log)

@@ -219,20 +219,6 @@ def test_a_damaged_point_that_nobody_noticed_is_refused_before_anything_is_writt
     assert sorted(os.listdir(installation.domains_root)) == ["shop.example.test"]
 
 
-def test_a_lost_state_is_made_again_from_the_store(installation: Installation) -> None:
-    site = make_site(installation)
-    made = installation.smartbackup("backup", "shop.example.test")
-    domain = installation.smartbackup("domains", "show", "shop.example.test")
-    then = site.tree()
-    (installation.state_dir / "db" / "state.sqlite").unlink()
-    rebuilt = installation.smartbackup("rebuild-catalog")
-    assert rebuilt == {"points": [made["point"]], "choices": [], "refused": [], "listed": 1}
-    assert installation.smartbackup("domains", "show", "shop.example.test")["id"] == domain["id"]
-    (site.root / "index.php").unlink()
-    installation.smartbackup("restore", "shop.example.test", "--point", made["point"], "--yes")
-    assert not differences(then, site.tree())
-
-
 def test_the_sidecars_of_the_original_design_are_written(installation: Installation) -> None:
     import json
 

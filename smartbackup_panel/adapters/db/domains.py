@@ -11,10 +11,18 @@ from smartbackup_panel.adapters.db.tables import domains
 from smartbackup_panel.core.model import Actor, Domain, DomainState, PanelDomain
 
 
-def insert_domain(tx: Connection, panel: str, found: PanelDomain, now: datetime) -> Domain:
-    """Record a domain that was not there before; its store folder is its name, or name and id where that folder is another domain's."""
+def insert_domain(
+    tx: Connection, panel: str, found: PanelDomain, now: datetime, *, folder_is_taken: bool = False
+) -> Domain:
+    """Record a domain that was not there before; its store folder is its name, or name and id where that folder is another domain's.
+
+    `folder_is_taken`: by a domain that the state does not know.
+    """
     new_id = secrets.token_hex(16)
-    taken = tx.execute(select(domains.c.id).where(domains.c.store_folder == found.name)).first() is not None
+    taken = (
+        folder_is_taken
+        or tx.execute(select(domains.c.id).where(domains.c.store_folder == found.name)).first() is not None
+    )
     tx.execute(
         insert(domains).values(
             id=new_id,
@@ -92,6 +100,13 @@ def get_domain(tx: Connection, domain_id: str) -> Domain:
     if row is None:
         raise LookupError(domain_id)
     return _domain(row)
+
+
+def find_by_uid(tx: Connection, panel: str, panel_uid: str) -> Domain | None:
+    """Return the domain of a panel's id that is not deleted."""
+    live = (domains.c.panel == panel, domains.c.panel_uid == panel_uid, domains.c.state != DomainState.DELETED)
+    row = tx.execute(select(domains).where(*live)).first()
+    return None if row is None else _domain(row)
 
 
 def find_live(tx: Connection, name: str) -> Domain | None:
