@@ -95,4 +95,10 @@ def rebuild_catalog(session: Session) -> None:
 
     found = rebuild(session.services.installation)
     found["listed"] = catch_up_all(session.services.installation, anew=True)
+    if found["refused"]:
+        found["hint"] = (
+            "Refused are files that were changed, that lack their archive, or that another installation signed: of such a one "
+            f"put the signing-key into {session.services.installation.settings.state_dir} and rebuild again; "
+            "where that is lost, `smartbackup import DOMAIN`."
+        )
     session.answer(found, lambda: show_facts(found.items()))

@@ -75,7 +75,7 @@ def import_dumps(
             made.rows.append(row)
             name = store.dump_name(moment, source.named.database if len(dumps) > 1 else None)
             try:
-                with opened(source, domain) as found:
+                with opened(source, domain, context.installation.signing_key) as found:
                     point_id = known.find(found.sha256, source.made.at, source.kind)
                     if point_id is not None:
                         row |= {"state": "known", "point": point_id}

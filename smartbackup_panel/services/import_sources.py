@@ -29,15 +29,14 @@ from smartbackup_panel.core.import_sources import (
     read_name,
 )
 from smartbackup_panel.core.model import Domain
+from smartbackup_panel.engine.archive_file import ArchiveFile
 from smartbackup_panel.engine.fsafe import closing, open_folder
-from smartbackup_panel.engine.layout import MAGIC
 
 ORIGINAL_ROOT = "/opt/rocketvps/backups"
 """Where the original design keeps its archives."""
 
 MOST_SOURCES = 10_000
 _READ_BYTES = 1024 * 1024
-_OWN_FOOTER_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +129,17 @@ def find_sources(
 
 
 @contextmanager
-def opened(source: Source, domain: Domain) -> Iterator[OpenSource]:
-    """Give a source's open file, its checksum, and its list of changed files. Raises ArchiveRefused, ArchiveDamaged."""
+def opened(source: Source, domain: Domain, key: bytes) -> Iterator[OpenSource]:
+    """Give a source's open file, its checksum, and its list of changed files. Raises ArchiveRefused, ArchiveDamaged.
+
+    An archive of this product that is signed with `key` is refused: the store's points are recorded by other means. One of
+    another installation, whose key is not there any more, is a tar like any other.
+    """
     with closing(_open_place(source.folder)) as folder_fd, closing(_open_file(folder_fd, source.name, domain)) as fd:
         facts, sha256 = _facts(os.fstat(fd)), _sha256(fd, source.name)
-        if MAGIC in os.pread(fd, _OWN_FOOTER_BYTES, max(0, os.fstat(fd).st_size - _OWN_FOOTER_BYTES)):
+        if _is_signed_with(key, fd, source.name):
             hint = "`smartbackup rebuild-catalog` records the points of a store; `tar` unpacks such an archive too."
-            raise ArchiveRefused(f"{source.name} is an archive of this product", hint=hint)
+            raise ArchiveRefused(f"{source.name} is an archive of this installation", hint=hint)
         if source.meta.sha256 and source.meta.sha256 != sha256:
             raise ArchiveDamaged(f"{source.name} is not what was written: its .meta has another checksum")
         if source.meta.domain not in ("", domain.name, domain.display_name):
@@ -147,6 +150,14 @@ def opened(source: Source, domain: Domain) -> Iterator[OpenSource]:
         finally:
             if list_fd is not None:
                 os.close(list_fd)
+
+
+def _is_signed_with(key: bytes, fd: int, name: str) -> bool:
+    try:
+        ArchiveFile(os.dup(fd), name, key).close()
+    except (ArchiveDamaged, ArchiveRefused):
+        return False
+    return True
 
 
 def _sources_of(place: str, domain: Domain, own: OwnFiles) -> Iterator[Source]:

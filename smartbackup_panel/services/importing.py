@@ -123,7 +123,7 @@ class _Import:
         self.rows.append(row)
         row_count = len(self.rows)
         try:
-            with opened(source, self.domain) as found:
+            with opened(source, self.domain, self.context.installation.signing_key) as found:
                 known = self.known.find(found.sha256, source.made.at, source.kind)
                 if known is not None:
                     row |= {"state": "known", "point": known}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import pytest
 
@@ -70,3 +71,24 @@ def test_who_owns_the_name_after_the_state_was_lost_sees_nothing_of_the_owner_be
     assert made["archive"] not in os.listdir(installation.folder / "store" / store[1])
     assert installation.smartbackup("rebuild-catalog")["points"] == [made["point"]]
     assert installation.smartbackup("points", "shop.example.test") == own
+
+
+def test_archives_whose_key_is_lost_too_are_imported(installation: Installation) -> None:
+    site = make_site(installation)
+    full = installation.smartbackup("backup", "shop.example.test", "--type", "full")
+    then = site.tree()
+    site.write("public_html/a.txt", "second\n")
+    site.own()
+    increment = installation.smartbackup("backup", "shop.example.test", "--type", "incremental")
+    later = site.tree()
+    shutil.rmtree(installation.state_dir)
+    refused = installation.run("rebuild-catalog", "--json")
+    assert b"signing-key" in refused.stderr + refused.stdout
+    imported = installation.smartbackup("import", "shop.example.test")
+    assert [row["state"] for row in imported["sources"]] == ["imported"] * 2
+    for point, tree in zip(imported["points"], (then, later), strict=True):
+        (site.root / "index.php").write_text("hacked")
+        installation.smartbackup("restore", "shop.example.test", "--point", point, "--yes")
+        assert not differences(tree, site.tree())
+    store = os.listdir(installation.folder / "store" / "shop.example.test")
+    assert {full["archive"], increment["archive"]} < set(store)

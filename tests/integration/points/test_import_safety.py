@@ -181,14 +181,14 @@ def test_an_archive_of_this_product_is_refused_with_the_right_command(living: Li
     copy = shutil.copy(living.store / str(point.archive), living.host.folder / "copy.tar.gz")
     old(Path(copy), MADE)
     [row] = rows(run_import(living, Path(copy)))
-    assert "archive of this product" in str(row["reason"])
+    assert "archive of this installation" in str(row["reason"])
     assert "rebuild-catalog" in str(row["hint"])
 
 
 def test_a_source_that_is_written_to_meanwhile_is_refused(living: Living) -> None:
     archive = tar(living.host.folder / "site.tar.gz", "-C", str(living.root), ".")
     [source], _ = find_sources([str(archive)], living.domain, OwnFiles("", frozenset()))
-    with opened(source, living.domain) as found:
+    with opened(source, living.domain, b"key") as found:
         found.refuse_changed(source.name)
         with archive.open("ab") as file:
             file.write(b"more")
