@@ -43,8 +43,11 @@ def record_lost(installation: Installation, folder: str, found: Found, of: Panel
     """
     for path in _metas(folder):
         fields = _read(installation, path)
-        point = _point(fields) if fields else None
-        domain = _domain(fields, os.path.basename(folder)) if fields else None
+        try:
+            point = _point(fields) if fields else None
+            domain = _domain(fields, os.path.basename(folder)) if fields else None
+        except (TypeError, KeyError, ValueError):  # signed here, by a version that wrote other fields
+            point = domain = None
         if of is not None and (domain is None or not _is_the_same(installation, domain, of)):
             continue
         if point is None or domain is None or not _is_whole(path, point):

@@ -35,7 +35,10 @@ def purge_due(installation: Installation) -> list[str]:
     for domain in due:
         with if_free(installation.domain_lock(domain.id)) as is_held:
             if is_held:
-                _purge(installation, domain)
+                try:
+                    _purge(installation, domain)
+                except OSError:
+                    log.exception("the archives of %s could not be removed", domain.name)
                 purged.append(domain.name)
     return purged
 

@@ -129,7 +129,7 @@ def undo(context: JobContext, domain: Domain) -> Outcome:
     if record is None or record.domain_id != domain.id or record.phase is RestorePhase.PREPARING:
         raise NothingToUndo("this restore can no longer be undone")
     site = SiteCheck(installation, domain)
-    if record.phase is not RestorePhase.ENDED:
+    if record.phase not in (RestorePhase.REMOVING, RestorePhase.ENDED):
         logins = logins_of(installation, domain, record)
         site.wait_before_swap()
         context.point_of_no_return("swapping")

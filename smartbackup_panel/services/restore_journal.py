@@ -19,7 +19,7 @@ from smartbackup_panel.adapters.db.restores import RestorePhase, RestoreRecord
 from smartbackup_panel.adapters.locks import if_free
 from smartbackup_panel.core.database_hosts import DatabaseLogin
 from smartbackup_panel.core.databases import RestoreState, SwapMode
-from smartbackup_panel.core.errors import DatabaseRefused, SmartBackupError
+from smartbackup_panel.core.errors import DatabaseRefused, RestoreFailed, SmartBackupError
 from smartbackup_panel.core.model import Domain, LogLine
 from smartbackup_panel.core.tree import AgentPurpose, Staging
 from smartbackup_panel.engine.agent import Agent
@@ -59,12 +59,14 @@ def expire_undos(installation: Installation) -> list[str]:
     now = installation.clock.now()
     with installation.state.read() as tx:
         kept = restores.list_restores(tx, RestorePhase.SWAPPED)
-    over = [record for record in kept if record.undo_until is not None and record.undo_until <= now]
+        over = [record for record in kept if record.undo_until is not None and record.undo_until <= now]
+        over += restores.list_restores(tx, RestorePhase.REMOVING)
+    gone: list[str] = []
     for record in over:
         with if_free(installation.domain_lock(record.domain_id)) as is_held:
-            if is_held:
-                _forget_undo(installation, _domain(installation, record), record)
-    return [record.id for record in over]
+            if is_held and _forget_undo(installation, _domain(installation, record), record):
+                gone.append(record.id)
+    return gone
 
 
 def keep_undo(installation: Installation, domain: Domain, restore_id: str) -> None:
@@ -84,10 +86,23 @@ def forget_earlier_undos(installation: Installation, domain: Domain) -> None:
         _forget_undo(installation, domain, record)
 
 
-def _forget_undo(installation: Installation, domain: Domain, record: RestoreRecord) -> None:
-    with suppress(DatabaseRefused):  # a login that is gone took its undo tables out of our reach
-        discard(installation, domain, record, logins_of(installation, domain, record))
+def _forget_undo(installation: Installation, domain: Domain, record: RestoreRecord) -> bool:
+    """Remove an undo, which nobody can use from now on; False where something of it cannot be removed, which is tried again."""
+    set_phase(installation, record.id, RestorePhase.REMOVING)
+    try:
+        logins: list[tuple[str, DatabaseLogin]] = []
+        with suppress(DatabaseRefused):  # a login that is gone took its undo tables out of our reach
+            logins = logins_of(installation, domain, record)
+        for kind, login in logins:
+            with suppress(DatabaseRefused):
+                database_server(installation, domain, kind).discard(login, record.id)
+        discard(installation, domain, record, [])
+    except SmartBackupError as error:
+        if record.phase is not RestorePhase.REMOVING:
+            _log_failure(installation, record, error)
+        return False
     set_phase(installation, record.id, RestorePhase.ENDED)
+    return True
 
 
 def after_a_crash(installation: Installation, restore_id: str) -> RestoreRecord | None:
@@ -140,8 +155,13 @@ def carry_undo_through(
         if server.state_of(login, record.id) is not RestoreState.NONE:
             server.undo(login, record.id)
         server.discard(login, record.id)
-    if staging is not None:
-        agent.discard(staging)
+    set_phase(installation, record.id, RestorePhase.REMOVING)
+    try:
+        if staging is not None:
+            agent.discard(staging)
+    except RestoreFailed as error:  # the site is as it was; what remains is tried again each hour
+        _log_failure(installation, record, error)
+        return
     set_phase(installation, record.id, RestorePhase.ENDED)
 
 
@@ -217,5 +237,5 @@ def set_phase(
 def _log_failure(installation: Installation, record: RestoreRecord, error: SmartBackupError) -> None:
     """Keep the journal as it is, so that the next start tries again, and say so in the restore's own log."""
     with installation.state.write() as tx:
-        text = f"the restore could not be mended yet and is tried again: {error.message}"
+        text = f"what the restore left could not be mended or removed yet and is tried again: {error.message}"
         jobs.add_log(tx, record.id, [LogLine(installation.clock.now(), "error", text)])

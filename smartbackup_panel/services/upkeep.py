@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
 from smartbackup_panel.adapters.db import domains, jobs, people
 from smartbackup_panel.adapters.locks import if_free, is_locked, try_lock
 from smartbackup_panel.core.alarms import CLOCK_JUMP
-from smartbackup_panel.core.errors import WorkerUnavailable
+from smartbackup_panel.core.errors import SmartBackupError, WorkerUnavailable
 from smartbackup_panel.core.model import PANEL, Job, JobState
 from smartbackup_panel.services import (
     alarms,
@@ -27,6 +28,8 @@ from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import WORKER, fail_orphans
 from smartbackup_panel.services.restore_journal import expire_undos, recover
 from smartbackup_panel.services.store import remove_leftovers
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -56,8 +59,11 @@ def clean_up(installation: Installation) -> list[str]:
     for domain in known:
         with if_free(installation.domain_lock(domain.id)) as is_held:
             if is_held:
-                remove_leftovers(installation, domain)
-                scratch.clear(installation, domain)
+                try:
+                    remove_leftovers(installation, domain)
+                    scratch.clear(installation, domain)
+                except (SmartBackupError, OSError):
+                    log.exception("what was left of %s could not be removed", domain.name)
     return dead
 
 
@@ -69,22 +75,37 @@ def say_alive(installation: Installation) -> None:
 
 def every_minute(installation: Installation) -> None:
     """What is looked at once a minute: the weekly review, backups that failed, cron's files, choices to keep in the store, what needs a person."""
-    scheduling.review(installation)
-    retries.retry_failed(installation)
-    cron_mode.sync(installation)
-    choices.write_changed(installation)
-    alarms.look(installation)
-    downloads.expire(installation)
+    _each(
+        installation,
+        scheduling.review,
+        retries.retry_failed,
+        cron_mode.sync,
+        choices.write_changed,
+        alarms.look,
+        downloads.expire,
+    )
 
 
 def every_hour(installation: Installation) -> None:
     """What is done once an hour: changes confirmed, undos that are over, grace periods that are over,
     the nightly jobs, old history."""
-    scheduling.confirm_changes(installation)
-    expire_undos(installation)
-    purge.purge_due(installation)
-    nightly.enqueue(installation)
-    purge.forget_history(installation)
+    _each(
+        installation,
+        scheduling.confirm_changes,
+        expire_undos,
+        purge.purge_due,
+        nightly.enqueue,
+        purge.forget_history,
+    )
+
+
+def _each(installation: Installation, *steps: Callable[[Installation], object]) -> None:
+    """Do one step after the other; one that fails holds up no other and is tried again at the next turn (rule 24)."""
+    for step in steps:
+        try:
+            step(installation)
+        except Exception:
+            log.exception("%s.%s failed", step.__module__.rpartition(".")[2], step.__name__)
 
 
 def watch_clock(installation: Installation, jumped_by: timedelta) -> None:

@@ -13,12 +13,13 @@ from smartbackup_panel.adapters.db.tables import restores
 
 class RestorePhase(StrEnum):
     """preparing: nothing of the site changed · swapping: being exchanged, ends as swapped · swapped: done, can be undone ·
-    undoing: being exchanged back, ends as ended · ended: nothing of it is left."""
+    undoing: being exchanged back · removing: over, its other tree is being removed · ended: nothing of it is left."""
 
     PREPARING = "preparing"
     SWAPPING = "swapping"
     SWAPPED = "swapped"
     UNDOING = "undoing"
+    REMOVING = "removing"
     ENDED = "ended"
 
 
