@@ -151,7 +151,8 @@ class AgentRequests:
             raise ScanFailed(f"{self._root} cannot be opened by its owner: {error.strerror}") from error
 
     def _open_parent(self) -> int:
-        return open_folder(exchange.split_root(self._root)[0], may_be_link=True)
+        parent, _ = exchange.split_root(self._root)
+        return open_folder(parent, may_be_link=True, may_be_unreadable=True)
 
     def _rules(self, options: ScanOptions) -> ScanRules:
         guarded = self._allowed_uids if self._tenant_uid == 0 else self._allowed_uids - {self._tenant_uid}

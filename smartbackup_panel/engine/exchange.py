@@ -93,7 +93,18 @@ def exchange(parent_fd: int, staging: Staging, *, is_back: bool) -> None:
             syscalls.renameat2(parent_fd, live, parent_fd, other, syscalls.RENAME_NOREPLACE)
         else:
             syscalls.renameat2(parent_fd, other, parent_fd, live, syscalls.RENAME_NOREPLACE)
-    os.fsync(parent_fd)
+    _flush_names(parent_fd, staging.name if staging.live_inode is not None or not is_back else staging.staging_name)
+
+
+def _flush_names(parent_fd: int, name: str) -> None:
+    """Make a rename durable; where the parent cannot be listed (mode 0711), by way of the folder `name` in it."""
+    try:
+        os.fsync(parent_fd)
+    except OSError as error:
+        if error.errno != errno.EBADF:  # what fsync says of an O_PATH descriptor
+            raise
+        with closing(open_own(parent_fd, name)) as fd:
+            syscalls.syncfs(fd)
 
 
 def _has_counterpart(parent_fd: int, staging: Staging, state: SwapState) -> bool:

@@ -89,8 +89,8 @@ def _open_by_components(dir_fd: int, path: bytes, flags: int, mode: int) -> int:
     return current
 
 
-def open_folder(path: str, *, may_be_link: bool = False) -> int:
-    """Return a descriptor of the folder at an absolute path.
+def open_folder(path: str, *, may_be_link: bool = False, may_be_unreadable: bool = False) -> int:
+    """Return a descriptor of the folder at an absolute path; with `may_be_unreadable` an O_PATH one where it cannot be listed.
 
     On the way only links of root are followed (an administrator's, as in /var/www -> /srv/www); the last name may be
     one only with `may_be_link`. Raises MissingDocumentRoot, UnsafePath, and OSError (EACCES).
@@ -119,7 +119,12 @@ def open_folder(path: str, *, may_be_link: bool = False) -> int:
             if target.startswith(b"/"):
                 os.close(current)
                 current = os.open(b"/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        return os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=current)
+        try:
+            return os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=current)
+        except PermissionError:
+            if not may_be_unreadable:
+                raise
+            return os.dup(current)
     finally:
         os.close(current)
 

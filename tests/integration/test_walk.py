@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 import subprocess
 from pathlib import Path
+
+import pytest
 
 from tests.support.installation import Installation
 from tests.support.sites import ALICE, Site, differences, tree_of
@@ -217,6 +220,29 @@ def test_a_damaged_point_that_nobody_noticed_is_refused_before_anything_is_writt
     assert not differences(before, site.tree())
     assert not list(open_folder.glob("copy/*"))
     assert sorted(os.listdir(installation.domains_root)) == ["shop.example.test"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can own the folder above")
+@pytest.mark.parametrize(("group", "mode"), [(0, 0o711), (ALICE.gid, 0o730)], ids=["passable", "writable"])
+@pytest.mark.parametrize("is_missing", [True, False], ids=["missing", "there"])
+def test_a_site_comes_back_into_a_folder_that_its_owner_cannot_list(
+    is_missing: bool, group: int, mode: int, installation: Installation
+) -> None:
+    site = make_site(installation)
+    os.chown(installation.domains_root, 0, group)
+    installation.domains_root.chmod(mode)
+    then = site.tree()
+    made = installation.smartbackup("backup", "shop.example.test")
+    if is_missing:
+        shutil.rmtree(site.root)
+    else:
+        site.write("index.php", "hacked")
+        site.own()
+    installation.smartbackup("restore", "shop.example.test", "--point", made["point"], "--yes")
+    assert not differences(then, site.tree())
+    installation.smartbackup("undo", "shop.example.test")
+    assert site.root.exists() is not is_missing
+    installation.domains_root.chmod(0o755)
 
 
 def test_the_sidecars_of_the_original_design_are_written(installation: Installation) -> None:
