@@ -28,7 +28,7 @@ from smartbackup_panel.adapters.databases.programs import (
     in_creation_order,
     read_program,
 )
-from smartbackup_panel.adapters.databases.rights import server_wide_rights
+from smartbackup_panel.adapters.databases.rights import lacking_for_a_restore, server_wide_rights
 from smartbackup_panel.adapters.databases.row_filter import RowFilter, filters_for
 from smartbackup_panel.adapters.databases.statements import NAME, Statement, StatementReader, own_name
 from smartbackup_panel.adapters.process import Account, Child, start
@@ -271,6 +271,11 @@ class MariaDBDump:
         if versioned:
             self._tally.warnings.append(
                 f"Of tables with history only today's rows are kept: {', '.join(versioned[:10])}."
+            )
+        lacking = " and ".join(lacking_for_a_restore(session))
+        if lacking:
+            self._tally.warnings.append(
+                f"The login {self._login.user} has no right to {lacking} in this database; a restore needs that."
             )
         rights = server_wide_rights(session)
         if rights:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from smartbackup_panel.adapters.databases.connection import LOCK_TIMEOUT_SECONDS, Session, quoted
+from smartbackup_panel.adapters.databases.rights import rights_on_database
 from smartbackup_panel.core.database_hosts import DatabaseLogin
 from smartbackup_panel.core.databases import NEW_PREFIX
 from smartbackup_panel.core.errors import DomainBusy
@@ -21,18 +22,6 @@ from smartbackup_panel.core.errors import DomainBusy
 ACCOUNT_PATTERN = "^sbj_[0-9a-f]{20}$"
 DUMP_RIGHTS = frozenset({"SELECT", "SHOW VIEW", "TRIGGER", "LOCK TABLES"})
 LOAD_RIGHTS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "INDEX", "REFERENCES"})
-_RIGHTS = (
-    "SELECT TABLE_SCHEMA, PRIVILEGE_TYPE FROM information_schema.SCHEMA_PRIVILEGES "
-    "WHERE DATABASE() LIKE TABLE_SCHEMA OR DATABASE() = TABLE_SCHEMA"
-)
-
-
-def rights_on_database(session: Session) -> frozenset[str]:
-    """Return the rights of the session's login on its database as a whole; those that every matching grant has."""
-    grants: dict[str, set[str]] = {}
-    for pattern, right in session.rows(_RIGHTS):
-        grants.setdefault(pattern, set()).add(right)
-    return frozenset(set.intersection(*grants.values())) if grants else frozenset()
 
 
 @contextlib.contextmanager

@@ -182,6 +182,18 @@ def test_a_tenants_account_of_a_similar_name_is_nobodys_job(two: Tenant) -> None
     two.server.admin("DROP USER sbj_shop@localhost")
 
 
+def test_a_login_that_could_not_restore_is_said_at_backup_time(alice: Tenant) -> None:
+    alice.sql(*WORDPRESS)
+    pattern = alice.login.name.replace("_", "\\_")
+    alice.server.admin(f"REVOKE CREATE, DROP ON `{pattern}`.* FROM '{alice.login.user}'@'localhost'")
+    text, report = alice.dump()
+    assert report.warnings == (
+        f"The login {alice.login.user} has no right to CREATE and DROP in this database; a restore needs that.",
+    )
+    with pytest.raises(LoadFailed, match="CREATE command denied"):
+        alice.adapter.load(alice.login, [text], "r", report)
+
+
 def test_admin_logins_are_read_from_a_file_of_root_alone_or_an_inherited_descriptor(tmp_path: Path) -> None:
     path = tmp_path / "logins.toml"
     path.write_text('[[login]]\nplace = "localhost:/run/m.sock"\nuser = "rosa"\npassword = "p#\\"\\\\"\n')
