@@ -28,6 +28,7 @@ from smartbackup_panel.services.restore_journal import (
     after_a_crash,
     carry_undo_through,
     discard,
+    forget_undo,
     keep_undo,
     logins_of,
     set_phase,
@@ -138,6 +139,8 @@ def undo(context: JobContext, domain: Domain) -> Outcome:
             carry_undo_through(installation, domain, agent, record, logins)
     elif context.job.attempts < 2:
         raise NothingToUndo("this restore can no longer be undone")
+    elif record.phase is RestorePhase.REMOVING:
+        forget_undo(installation, domain, record)
     answers, seconds = site.ask_after(), round(time.monotonic() - started, 3)
     return Outcome({"domain": domain.name, "undone": record.id, "site": answers, "seconds": seconds})
 

@@ -39,7 +39,7 @@ class Restored(NamedTuple):
 def recover(installation: Installation) -> list[str]:
     """Roll back or carry through every restore that was cut off and that nobody works on now; return their ids."""
     with installation.state.read() as tx:
-        open_phases = (RestorePhase.PREPARING, RestorePhase.SWAPPING, RestorePhase.UNDOING)
+        open_phases = (RestorePhase.PREPARING, RestorePhase.SWAPPING, RestorePhase.UNDOING, RestorePhase.REMOVING)
         cut_off = restores.list_restores(tx, *open_phases)
     mended: list[str] = []
     for record in cut_off:
@@ -64,7 +64,7 @@ def expire_undos(installation: Installation) -> list[str]:
     gone: list[str] = []
     for record in over:
         with if_free(installation.domain_lock(record.domain_id)) as is_held:
-            if is_held and _forget_undo(installation, _domain(installation, record), record):
+            if is_held and forget_undo(installation, _domain(installation, record), record):
                 gone.append(record.id)
     return gone
 
@@ -83,10 +83,10 @@ def forget_earlier_undos(installation: Installation, domain: Domain) -> None:
     with installation.state.read() as tx:
         kept = restores.list_restores(tx, RestorePhase.SWAPPED, domain_id=domain.id)
     for record in sorted(kept, key=lambda record: record.swapped_at or record.started_at)[:-1]:
-        _forget_undo(installation, domain, record)
+        forget_undo(installation, domain, record)
 
 
-def _forget_undo(installation: Installation, domain: Domain, record: RestoreRecord) -> bool:
+def forget_undo(installation: Installation, domain: Domain, record: RestoreRecord) -> bool:
     """Remove an undo, which nobody can use from now on; False where something of it cannot be removed, which is tried again."""
     set_phase(installation, record.id, RestorePhase.REMOVING)
     try:
@@ -123,6 +123,9 @@ def after_a_crash(installation: Installation, restore_id: str) -> RestoreRecord 
 
 def _recover_one(installation: Installation, record: RestoreRecord) -> None:
     domain = _domain(installation, record)
+    if record.phase is RestorePhase.REMOVING:
+        forget_undo(installation, domain, record)
+        return
     logins = logins_of(installation, domain, record)
     if record.phase is RestorePhase.PREPARING:
         discard(installation, domain, record, logins)
