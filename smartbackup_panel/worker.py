@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from types import FrameType
 
@@ -17,6 +18,7 @@ from smartbackup_panel.core.ports import JobEngine, PanelEvent
 from smartbackup_panel.services import catalog, events, pacing, scheduling, upkeep
 from smartbackup_panel.services.coverage import cover_new_domains
 from smartbackup_panel.services.domains import reconcile
+from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import WORKER
 from smartbackup_panel.services.tenants import keep_agent_ready
 
@@ -89,8 +91,8 @@ class Worker:
             runner = self.services.runner()
             for job in waiting:
                 runner.run(job.id)
-            upkeep.every_minute(self.installation)
-            upkeep.every_hour(self.installation)
+            self._do(upkeep.EVERY_MINUTE)
+            self._do(upkeep.EVERY_HOUR)
             return len(waiting)
 
     def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
@@ -108,11 +110,19 @@ class Worker:
             self._watch_clock()
             upkeep.say_alive(self.installation)
         if self._is_due("minute", MINUTE_SECONDS):
-            upkeep.every_minute(self.installation)
+            self._do(upkeep.EVERY_MINUTE)
         if self._is_due("hour", HOUR_SECONDS):
-            upkeep.every_hour(self.installation)
+            self._do(upkeep.EVERY_HOUR)
             self._forget(engine)
         self._hand_over(engine)
+
+    def _do(self, steps: Iterable[Callable[[Installation], object]]) -> None:
+        """Do one step after the other; one that fails is tried again at the next turn."""
+        for step in steps:
+            try:
+                step(self.installation)
+            except Exception:  # the worker's edge, as above
+                log.exception("%s.%s failed", step.__module__.rpartition(".")[2], step.__name__)
 
     def _expect(self, taken: list[PanelEvent]) -> None:
         """Remember domains that a panel announced before their folder is there; they are looked for again and again."""

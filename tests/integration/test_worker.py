@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -13,6 +14,8 @@ from sqlalchemy import text
 from smartbackup_panel.bootstrap import open_services
 from smartbackup_panel.core.model import COMMAND_LINE, Actor, JobKind, JobState, Role
 from smartbackup_panel.settings import load_settings
+from smartbackup_panel.worker import Worker
+from tests.support.clock import a_host
 from tests.support.installation import Installation, make_installation
 from tests.support.servers import wait_for
 from tests.support.sites import ALICE, BOB, differences
@@ -186,3 +189,15 @@ def test_ten_domains_are_backed_up_together(installation: Installation) -> None:
     (sites[0].root / "index.html").unlink()
     installation.smartbackup("restore", sites[0].domain, "--point", "latest", "--yes")
     assert not differences(then, sites[0].tree())
+
+
+def test_a_step_that_fails_holds_up_no_other_and_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    done: list[str] = []
+
+    def broken(_: object) -> None:
+        raise OSError("a disk that is gone")
+
+    with a_host(tmp_path) as host:
+        Worker(host.services)._do([broken, lambda there: done.append(there.settings.backup_root)])
+    assert done == [str(tmp_path / "store")]
+    assert "broken failed" in caplog.text

@@ -153,5 +153,6 @@ def test_a_lost_file_is_written_again_and_one_that_nobody_needs_never(living: Li
 def test_the_worker_writes_within_a_minute_what_was_chosen_on_a_page(living: Living) -> None:
     (one,) = living.live(1)
     living.host.services.policies.pin(COMMAND_LINE, living.domain.id, one.id, pinned=True)
-    upkeep.every_minute(living.host.installation)
+    for step in upkeep.EVERY_MINUTE:
+        step(living.host.installation)
     assert json.loads(file_of(living).read_bytes())["pins"] == [one.id]
