@@ -126,10 +126,12 @@ def identifier(*names: str) -> sql.Identifier:
 
 
 def reason_of(error: psycopg.Error) -> str:
-    """Return the server's sentence, with the first line of its detail."""
-    detail = (error.diag.message_detail or "").partition("\n")[0]
+    """Return the server's sentence; of what else depends on something the first name too. Other details may hold rows."""
     said = (error.diag.message_primary or str(error)).strip()
-    return f"{said} ({detail.rstrip('.')})" if detail else said
+    if not isinstance(error, psycopg.errors.DependentObjectsStillExist):
+        return said
+    detail = (error.diag.message_detail or "").partition("\n")[0]
+    return f"{said} ({detail.rstrip('.')})"
 
 
 @contextlib.contextmanager

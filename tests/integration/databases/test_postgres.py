@@ -174,6 +174,19 @@ def test_a_section_holds_the_rows_of_one_table(alice: Tenant) -> None:
     assert rows.count(b"COPY") == 1
 
 
+def test_an_error_of_a_load_shows_no_row(alice: Tenant) -> None:
+    """The server's detail of a refused row is the whole row, password hashes and all."""
+    alice.run(
+        "CREATE TABLE users (id int PRIMARY KEY, hash text); INSERT INTO users VALUES (1, 'the-hash-of-ann'), (2, '')"
+    )
+    text, _ = alice.dump()
+    for wrong in (text.replace(b"2\t\n", b"1\tthe-hash-of-ben\n"), text.replace(b"2\t\n", b"\\N\tthe-hash-of-ben\n")):
+        assert wrong != text
+        with pytest.raises(LoadFailed) as failure:
+            alice.adapter.load(alice.login, [wrong], "r1")
+        assert "the-hash" not in f"{failure.value} {failure.value.hint}"
+
+
 def test_an_extension_in_a_schema_of_its_own_stays_as_it_is(alice: Tenant, postgres_server: Postgres) -> None:
     alice.run("CREATE EXTENSION citext SCHEMA public; CREATE TABLE users (mail public.citext UNIQUE)")
     postgres_server.admin(sql.SQL("CREATE SCHEMA extensions"), alice.login.name)
