@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -220,6 +220,11 @@ class AdminLogin:
             return self.place.socket is not None and _socket_key(self.place.socket) == _socket_key(address.socket)
         host = _LOOPBACK if self.place.host == "localhost" else self.place.host
         return self.place.socket is None and (host, self.place.port) == (address.host, address.port)
+
+
+def admin_login_for(address: Address, logins: Iterable[AdminLogin]) -> AdminLogin | None:
+    """Return the admin's login of the server at an address, where there is one."""
+    return next((login for login in logins if login.is_for(address)), None)
 
 
 def parse_admin_logins(text: str) -> tuple[AdminLogin, ...]:

@@ -83,9 +83,9 @@ def drop_abandoned(admin: Session) -> None:
             admin.value("SELECT RELEASE_LOCK(%s)", name)
 
 
-def no_account(error: Exception) -> str:
+def no_account(reason: str) -> str:
     """Return the sentence of a job that goes on with the tenant's own login."""
-    return f"The site's own login was used, because no account could be made for the job: {str(error).rstrip('.')}."
+    return f"The site's own login was used, because no account could be made for the job: {reason.rstrip('.')}."
 
 
 def account_name(login: DatabaseLogin, job_id: str) -> str:

@@ -37,7 +37,13 @@ from smartbackup_panel.adapters.databases.probe import take_inventory
 from smartbackup_panel.adapters.databases.row_counts import plan_rows
 from smartbackup_panel.adapters.databases.swap import Swap
 from smartbackup_panel.adapters.process import Account, peer_account
-from smartbackup_panel.core.database_hosts import AdminLogin, AllowedHost, DatabaseLogin, choose_address
+from smartbackup_panel.core.database_hosts import (
+    AdminLogin,
+    AllowedHost,
+    DatabaseLogin,
+    admin_login_for,
+    choose_address,
+)
 from smartbackup_panel.core.databases import (
     WHOLE_DUMP,
     DatabaseListing,
@@ -140,7 +146,7 @@ class MariaDBServer:
         with self._steps(login, restore_id) as steps:
             steps.discard()
         warnings: list[str] = []
-        with self._admin(login, warnings) as admin:
+        with _without_account(warnings), self._admin(login, warnings) as admin:
             if admin is not None:
                 drop_scratch_database(admin, restore_id, login)
         for warning in warnings:
@@ -161,49 +167,56 @@ class MariaDBServer:
         self, login: DatabaseLogin, restore_id: str, warnings: list[str]
     ) -> Iterator[tuple[Session, str | None]]:
         """Give a session of the job's own account and its scratch database, or the tenant's own session and None."""
-        with self._session(login) as tenant, _as_failure(login, LoadFailed), self._admin(login, warnings) as admin:
+        with self._session(login) as tenant, _as_failure(login, LoadFailed), contextlib.ExitStack() as stack:
             refuse_server_wide(tenant, login)
-            if admin is None:
-                yield tenant, None
-                return
-            with job_account(admin, tenant, login, restore_id, LOAD_RIGHTS) as own:
-                if own is None:
-                    yield tenant, None
-                    return
-                with scratch_database(admin, own, restore_id, login) as scratch, self._session(own) as session:
-                    yield session, scratch
+            session, scratch = tenant, None
+            with _without_account(warnings):
+                admin = stack.enter_context(self._admin(login, warnings))
+                if admin is not None and (
+                    own := stack.enter_context(job_account(admin, tenant, login, restore_id, LOAD_RIGHTS))
+                ):
+                    made = stack.enter_context(scratch_database(admin, own, restore_id, login))
+                    session, scratch = stack.enter_context(self._session(own)), made
+            yield session, scratch
 
     @contextlib.contextmanager
     def _client_login(self, login: DatabaseLogin, warnings: list[str]) -> Iterator[DatabaseLogin]:
         """Give what the dump client uses: an account of the job's own, or the tenant's login where there can be none."""
         with contextlib.ExitStack() as stack:
             own = None
-            try:
+            with _without_account(warnings):
                 admin = stack.enter_context(self._admin(login, warnings))
                 if admin is not None:
                     tenant = stack.enter_context(self._session(login))
                     job_id = secrets.token_hex(8)
                     own = stack.enter_context(job_account(admin, tenant, login, job_id, DUMP_RIGHTS))
-            except (pymysql.err.MySQLError, DatabaseRefused) as error:
-                warnings.append(no_account(error))
             yield own or login
 
     @contextlib.contextmanager
     def _admin(self, login: DatabaseLogin, warnings: list[str]) -> Iterator[Session | None]:
         """Give a session of the admin's login of the tenant's server, or None where there is none or it is refused."""
         address = choose_address(login, self._allowed)
-        chosen = next((admin for admin in self._admin_logins() if admin.is_for(address)), None)
+        chosen = admin_login_for(address, self._admin_logins())
         with contextlib.ExitStack() as stack:
             admin = None
             if chosen is not None:
-                try:
+                with _without_account(warnings):
                     admin = stack.enter_context(open_admin_session(chosen, address))
-                except DatabaseRefused as error:
-                    warnings.append(no_account(error))
             yield admin
 
     def _session(self, login: DatabaseLogin) -> AbstractContextManager[Session]:
         return open_session(login, choose_address(login, self._allowed), self._account)
+
+
+@contextlib.contextmanager
+def _without_account(warnings: list[str]) -> Iterator[None]:
+    """Go on with the tenant's own login where the admin's cannot make an account, and say so."""
+    try:
+        yield
+    except pymysql.err.MySQLError as error:
+        warnings.append(no_account(error_facts(error)[1]))
+    except DatabaseRefused as error:
+        warnings.append(no_account(error.message))
 
 
 @contextlib.contextmanager

@@ -18,10 +18,22 @@ from smartbackup_panel.adapters.databases.postgres_dump import PostgresDump
 from smartbackup_panel.adapters.databases.postgres_journal import PostgresJournal
 from smartbackup_panel.adapters.databases.postgres_load import discard_restore, load_dump, swap_schemas, undo_swap
 from smartbackup_panel.adapters.databases.postgres_probe import list_database
-from smartbackup_panel.adapters.databases.postgres_session import Connection, as_failure, identifier, open_postgres
+from smartbackup_panel.adapters.databases.postgres_session import (
+    Connection,
+    as_failure,
+    identifier,
+    open_postgres,
+    reason_of,
+)
 from smartbackup_panel.adapters.databases.row_counts import plan_rows
 from smartbackup_panel.adapters.process import Account, peer_account
-from smartbackup_panel.core.database_hosts import AdminLogin, AllowedHost, DatabaseLogin, choose_address
+from smartbackup_panel.core.database_hosts import (
+    AdminLogin,
+    AllowedHost,
+    DatabaseLogin,
+    admin_login_for,
+    choose_address,
+)
 from smartbackup_panel.core.databases import (
     WHOLE_DUMP,
     DatabaseListing,
@@ -130,7 +142,7 @@ class PostgresServer:
     def _job_login(self, login: DatabaseLogin, job_id: str, warnings: list[str]) -> Iterator[DatabaseLogin]:
         """Give an account of the job's own, or the tenant's login where there can be none."""
         address = choose_address(login, self._allowed)
-        chosen = next((admin for admin in self._admin_logins() if admin.is_for(address)), None)
+        chosen = admin_login_for(address, self._admin_logins())
         with contextlib.ExitStack() as stack:
             own = login
             if chosen is not None:
@@ -140,8 +152,10 @@ class PostgresServer:
                     account = stack.enter_context(postgres_job_account(chosen, address, login, job_id))
                     with self._session(account):  # the server's pg_hba.conf may let in nobody but the tenant
                         own = account
-                except (psycopg.Error, DatabaseRefused, DumpFailed) as error:
-                    warnings.append(no_account(error))
+                except psycopg.Error as error:
+                    warnings.append(no_account(reason_of(error)))
+                except (DatabaseRefused, DumpFailed) as error:
+                    warnings.append(no_account(error.message))
             yield own
 
     def _session(self, login: DatabaseLogin) -> AbstractContextManager[Connection]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from smartbackup_panel.adapters.databases.admin_logins import read_admin_logins
+from smartbackup_panel.adapters.databases.job_account import DUMP_RIGHTS, LOAD_RIGHTS
 from smartbackup_panel.adapters.databases.mariadb import MariaDBServer
 from smartbackup_panel.core.database_hosts import AdminLogin, AllowedHost, parse_database_hosts
 from smartbackup_panel.core.databases import DumpReport, LoadPart
@@ -28,6 +29,14 @@ def rosas_login(mariadb_server: MariaDB) -> Iterator[AdminLogin]:
     )
     yield AdminLogin(AllowedHost("localhost", socket=mariadb_server.socket), "rosa", "rosas-secret")
     mariadb_server.admin("DROP USER rosa@localhost")
+
+
+@pytest.fixture
+def poor_login(mariadb_server: MariaDB) -> Iterator[AdminLogin]:
+    """An admin's login that has no right yet."""
+    mariadb_server.admin("CREATE USER poor@localhost IDENTIFIED BY 'new-secret'")
+    yield AdminLogin(AllowedHost("localhost", socket=mariadb_server.socket), "poor", "new-secret")
+    mariadb_server.admin("DROP USER poor@localhost")
 
 
 @pytest.fixture
@@ -153,12 +162,34 @@ def test_one_table_goes_through_the_scratch_database_too(two: Tenant) -> None:
     assert two.facts() == then
 
 
+@pytest.mark.parametrize(
+    ("grant", "said"),
+    [
+        (None, (1, 1, 1)),
+        ("USAGE ON *.* TO poor@localhost", (1, 1, 1)),
+        ("SELECT ON mysql.* TO poor@localhost", (1, 1, 1)),
+        ("CREATE USER, SELECT, INSERT ON *.* TO poor@localhost", (1, 1, 1)),
+        # An account for the dump can be made, a scratch database cannot.
+        (
+            f"CREATE USER, RELOAD, {', '.join((LOAD_RIGHTS - {'CREATE'}) | DUMP_RIGHTS)} ON *.* TO poor@localhost WITH GRANT OPTION",
+            (0, 1, 0),
+        ),
+    ],
+    ids=["wrong-password", "no-rights", "reader", "no-grant-option", "no-create"],
+)
 def test_without_a_working_admin_login_backup_and_restore_go_on_and_say_so(
-    alice: Tenant, rosas_login: AdminLogin, caplog: pytest.LogCaptureFixture
+    grant: str | None,
+    said: tuple[int, int, int],
+    alice: Tenant,
+    poor_login: AdminLogin,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     hosts = parse_database_hosts(f"localhost:{alice.server.socket}")
-    wrong = replace(rosas_login, password="old-secret")
-    adapter = MariaDBServer(hosts, None, lambda: (wrong,))
+    if grant is None:
+        poor_login = replace(poor_login, password="old-secret")
+    else:
+        alice.server.admin(f"GRANT {grant}")
+    adapter = MariaDBServer(hosts, None, lambda: (poor_login,))
     alice.sql(*WORDPRESS)
     then = alice.facts()
     run = adapter.dump(alice.login)
@@ -169,9 +200,10 @@ def test_without_a_working_admin_login_backup_and_restore_go_on_and_say_so(
     assert alice.facts() == then
     adapter.discard(alice.login, "r")
     sentence = "The site's own login was used, because no account could be made for the job"
-    for warnings in (run.report.warnings, loaded.warnings, caplog.messages):
-        assert [warning.partition(":")[0] for warning in warnings] == [sentence]
-        assert "old-secret" not in str(warnings)
+    for warnings, times in zip((run.report.warnings, loaded.warnings, caplog.messages), said, strict=True):
+        assert [warning.partition(":")[0] for warning in warnings] == [sentence] * times
+        assert "-secret" not in str(warnings)
+    assert left_behind(alice.server) == []
 
 
 def test_a_tenants_account_of_a_similar_name_is_nobodys_job(two: Tenant) -> None:
