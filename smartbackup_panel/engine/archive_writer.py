@@ -112,7 +112,9 @@ class PointWriter:
         self._young_from_ns = young_from_ns
         self._cursor = DirectoryCursor(root_fd)
         self._reader = MemberReader(rules, links)
-        self._packer = FramePacker(options.codec, options.level, options.threads, events.frame, events.copy_frame)
+        self._packer = FramePacker(
+            options.codec, options.level, options.threads, events.frame, events.copy_frame, events.mark
+        )
         self._synthesis = None if copied is None else Synthesis(copied, self._packer, options.codec, self._take_over)
         self._index = IndexWriter(events.block)
         self._changes = ChangesCollector()
@@ -323,8 +325,7 @@ class PointWriter:
             entry = self._describe_file(path, member, self._reader.checksum(fd, member))
             if self._is_kept(entry, before) and self._reader.is_still(fd, member):
                 return self._keep_place(entry, before)
-        self._packer.drain()
-        self._events.mark()
+        self._packer.mark()
         first_frame = self._packer.place[0]
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -355,8 +356,7 @@ class PointWriter:
             digest.update(piece)
             self._packer.add_large(piece)
             self._tell()
-        self._packer.add_large(padding(member.data_bytes))
-        self._packer.end_frame()
+        self._packer.end_large(padding(member.data_bytes))
         return msgspec.structs.replace(entry, sha256=digest.digest(), frame=frame, offset=offset)
 
     def _register(self, entry: IndexEntry) -> None:

@@ -108,7 +108,7 @@ class GzipFrames:
     def unpack(self, packed: bytes, plain_bytes: int) -> bytes:
         if len(packed) < 18 or packed[:10] != _GZIP_HEADER:
             raise ArchiveDamaged("a frame does not begin as one")
-        plain = inflate(packed[10:-8], plain_bytes)
+        plain = inflate(memoryview(packed)[10:-8], plain_bytes)
         if packed[-8:] != self._trailer([plain]):
             raise ArchiveDamaged("a frame's checksum does not match")
         return plain
@@ -169,7 +169,7 @@ def squeeze(plain: bytes) -> bytes:
     return bytes(deflate.deflate_compress(plain, 6))
 
 
-def inflate(packed: bytes, plain_bytes: int) -> bytes:
+def inflate(packed: bytes | memoryview, plain_bytes: int) -> bytes:
     """Return `plain_bytes` bytes out of raw deflate, all of it used up. Raises ArchiveDamaged; inflates no further."""
     reader = isal_zlib.decompressobj(-15)
     try:

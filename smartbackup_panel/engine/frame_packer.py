@@ -27,21 +27,35 @@ class _Copied(NamedTuple):
     frame: int
 
 
+class _Mark:
+    """A place between two frames that is to be remembered."""
+
+
 class FramePacker:
     """Collects plain bytes into frames. `emit` gets (packed, plain size, sha256 of packed) in order, on this thread.
 
-    `emit_copy` gets (archive, frame) in the same order where an earlier archive's frame is taken over.
+    `emit_copy` gets (archive, frame) in the same order where an earlier archive's frame is taken over, and `emit_mark` is
+    called where a mark was set.
     """
 
-    def __init__(self, codec: Codec, level: int, threads: int, emit: Emit, emit_copy: EmitCopy | None = None) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        level: int,
+        threads: int,
+        emit: Emit,
+        emit_copy: EmitCopy | None = None,
+        emit_mark: Callable[[], None] | None = None,
+    ) -> None:
         self._codec = get_codec(codec)
         self._level = level
         self._emit = emit
         self._emit_copy = emit_copy
+        self._emit_mark = emit_mark
         count = threads or len(os.sched_getaffinity(0))
         self._pool = ThreadPoolExecutor(count)
         self._limit = 2 * count + 8
-        self._running: deque[tuple[Future[tuple[bytes, bytes]], int] | _Copied] = deque()
+        self._running: deque[tuple[Future[tuple[bytes, bytes]], int] | _Copied | _Mark] = deque()
         self._waiting: list[bytes] = []
         self._incompressible: set[int] = set()
         self._waiting_bytes = 0
@@ -69,37 +83,49 @@ class FramePacker:
         self._waiting.append(content)
         self._waiting_bytes += len(content)
 
-    def _append_content(self, content: bytes) -> None:
-        if self._is_stored:
+    def _append_content(self, content: bytes, *, is_stored: bool) -> None:
+        if is_stored:
             self._incompressible.add(len(self._waiting))
         self._append(content)
 
     def add_small(self, header: bytes, content: bytes, padding: bytes) -> tuple[int, int]:
         """Append a whole member; return the place of its content."""
-        stored = len(content) >= _JUDGED_FROM_BYTES and not is_compressible(content)
-        if stored != self._is_stored:
+        is_stored = _is_to_be_stored(content)
+        if is_stored != self._is_stored:
             self.end_frame()
-            self._is_stored = stored
+            self._is_stored = is_stored
         self._append(header)
         place = self.place
-        self._append_content(content)
+        self._append_content(content, is_stored=is_stored)
         self._append(padding)
         if self._waiting_bytes >= PACK_BYTES:
             self.end_frame()
         return place
 
+    def mark(self) -> None:
+        """End the frame under way, and have this place remembered when all before it is handed on."""
+        self.end_frame()
+        self._running.append(_Mark())
+        self._hand_on()
+
     def begin_large(self, header: bytes) -> tuple[int, int]:
-        """Begin a file in frames of its own; return the place of its content."""
+        """Begin a file in frames of its own, that `end_large` ends; return the place of its content."""
         self.end_frame()
         self._append(header)
         return self.place
 
     def add_large(self, content: bytes) -> None:
-        """Append at most a frame's worth of a large file, in frames that hold nothing else."""
-        self._is_stored = len(content) >= _JUDGED_FROM_BYTES and not is_compressible(content)
-        self._append_content(content)
+        """Append at most a frame's worth of a large file."""
+        is_stored = _is_to_be_stored(content)
+        self._is_stored = self._is_stored or is_stored
+        self._append_content(content, is_stored=is_stored)
         if self._waiting_bytes >= LARGE_FRAME_BYTES:
             self.end_frame()
+
+    def end_large(self, padding: bytes) -> None:
+        """End a large file."""
+        self._append(padding)
+        self.end_frame()
 
     def copy(self, archive: int, frame: int, count: int) -> int:
         """Take over frames of an earlier archive as they are; return the number of the first here."""
@@ -126,8 +152,8 @@ class FramePacker:
         self._hand_on()
 
     def _hand_on(self) -> None:
-        """Hand on copies that are first in line, and packed frames when too many are under way."""
-        while self._running and (len(self._running) > self._limit or isinstance(self._running[0], _Copied)):
+        """Hand on copies and marks that are first in line, and packed frames when too many are under way."""
+        while self._running and (len(self._running) > self._limit or isinstance(self._running[0], _Copied | _Mark)):
             self._emit_first()
 
     def drain(self) -> None:
@@ -147,6 +173,10 @@ class FramePacker:
 
     def _emit_first(self) -> None:
         first = self._running.popleft()
+        if isinstance(first, _Mark):
+            assert self._emit_mark is not None, "who sets marks says who remembers them"
+            self._emit_mark()
+            return
         if isinstance(first, _Copied):
             assert self._emit_copy is not None, "who copies frames says where to"
             self._emit_copy(first.archive, first.frame)
@@ -162,3 +192,7 @@ class FramePacker:
     def _store(self, parts: list[Part]) -> tuple[bytes, bytes]:
         packed = self._codec.store(parts)
         return packed, hashlib.sha256(packed).digest()
+
+
+def _is_to_be_stored(content: bytes) -> bool:
+    return len(content) >= _JUDGED_FROM_BYTES and not is_compressible(content)

@@ -155,8 +155,7 @@ class Synthesis:
             frame, offset = self._packer.begin_large(header)
             for piece in pieces:
                 self._packer.add_large(piece)
-            self._packer.add_large(padding(size))
-            self._packer.end_frame()
+            self._packer.end_large(padding(size))
         else:
             frame, offset = self._packer.add_small(header, b"".join(pieces), padding(size))
         self._take(msgspec.structs.replace(moved, frame=frame, offset=offset))

@@ -21,7 +21,9 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="size of the mixed site; 1 is 24,000 files and 570 MB")
     parser.add_argument("--files", type=int, default=100_000, help="end of the growth curve, up to 1,000,000")
     parser.add_argument("--rows", default=",".join(ROWS), help=f"which of {', '.join(ROWS)}")
-    parser.add_argument("--folder", type=Path, default=Path("/var/tmp"), help="where the scratch folder is made")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("/var/tmp"), help="where the scratch folder of 20 GB is made"
+    )
     chosen = parser.parse_args()
     scratch = Path(tempfile.mkdtemp(prefix="sb-bench-", dir=chosen.folder))
     found: list[Row] = []
@@ -30,7 +32,6 @@ def main() -> int:
             (scratch / name).mkdir()
             print(f"measuring {name}", file=sys.stderr)
             found += ROWS[name](Bench(scratch / name, chosen.rounds, chosen.scale, chosen.files))
-            shutil.rmtree(scratch / name)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     print(
