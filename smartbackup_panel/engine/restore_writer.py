@@ -23,9 +23,12 @@ from smartbackup_panel.engine.ownership import Ownership, restored_mode
 from smartbackup_panel.engine.restore_choice import Action, Choice
 from smartbackup_panel.engine.scan import Identity
 from smartbackup_panel.engine.sqlite_files import SIDES
-from smartbackup_panel.engine.syscalls import syncfs
+from smartbackup_panel.engine.syscalls import begin_writeback, syncfs
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY
+_WRITEBACK_BYTES = 128 * 1024
+"""Files from this size on are handed to the disk at once, so that the flush at the end has little left to wait for."""
+
 _PROGRESS_SECONDS = 0.25
 _TOLD_PATHS = 5
 Advanced = Callable[[int, int], None]
@@ -298,6 +301,8 @@ class RestoreWriter:
             self._told(written)
         if entry.segments is not None:
             os.ftruncate(fd, size)
+        if written >= _WRITEBACK_BYTES:
+            begin_writeback(fd, 0, size)
         return written
 
     def _keep(self, path: bytes, action: Action) -> None:

@@ -38,7 +38,6 @@ def _one_file(bench: Bench, work: str, store: Path, site: Path) -> Row:
 
 
 def _whole(bench: Bench, archive: Path, store: Path, site: Path) -> Row:
-    # What is restored stays until the end: ext4 looks for a new inode past each that was removed in the last minutes.
     contenders = [
         Contender("restore", partial(_restore, bench.folder, store, site)),
         Contender("pigz -dc \\| tar x", partial(_unpack, bench.folder, archive)),
@@ -49,10 +48,26 @@ def _whole(bench: Bench, archive: Path, store: Path, site: Path) -> Row:
 
 def _restore(folder: Path, store: Path, site: Path, number: int) -> Sample:
     target = folder / f"restored-{number}"
-    return ours.sample(ours.ask("restore", store, site, path=target))
+    took = ours.sample(ours.ask("restore", store, site, path=target))
+    _empty_files(target)
+    return took
 
 
 def _unpack(folder: Path, archive: Path, number: int) -> Sample:
     target = folder / f"unpacked-{number}"
     os.mkdir(target)
-    return run_pipeline(["pigz", "-dc", str(archive)], ["tar", "-x", "-C", str(target)])
+    took = run_pipeline(["pigz", "-dc", str(archive)], ["tar", "-x", "-C", str(target)])
+    _empty_files(target)
+    return took
+
+
+def _empty_files(folder: Path) -> None:
+    """Free what a restored tree holds of the disk and of memory, so that all runs find the same.
+
+    Its files stay: ext4 passes by every inode that was removed in the last minutes, which would cost the next run seconds.
+    """
+    for below, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(below, name)
+            if not os.path.islink(path):
+                os.truncate(path, 0)
