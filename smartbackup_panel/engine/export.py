@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -14,14 +16,14 @@ from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveMissing, Archiv
 from smartbackup_panel.core.quoting import quoted
 from smartbackup_panel.core.tree import Codec, EntryType, ExportFormat, ExportSummary
 from smartbackup_panel.engine.archive_reader import ArchiveSet, read_file, with_holes
-from smartbackup_panel.engine.codecs import get_codec
+from smartbackup_panel.engine.codecs import is_compressible
 from smartbackup_panel.engine.entries import IndexEntry, data_size, entry_type, sort_key, unpack_stat
+from smartbackup_panel.engine.frame_packer import FramePacker
 from smartbackup_panel.engine.lists import NameCollector
 from smartbackup_panel.engine.messages import Export
-from smartbackup_panel.engine.tar_headers import END_OF_ARCHIVE, padding, tar_headers
+from smartbackup_panel.engine.tar_headers import END_OF_ARCHIVE, tar_headers
 
 _LEVEL = 6
-_FRAME_BYTES = 1 << 20
 _ZIP_TIMES = (datetime(1980, 1, 1, tzinfo=UTC), datetime(2107, 12, 31, 23, 59, 58, tzinfo=UTC))
 Advanced = Callable[[int, int], None]
 
@@ -55,19 +57,20 @@ def export(point: ArchiveSet, wanted: Export, out_fd: int, advanced: Advanced) -
         return _export_file(point, chosen[0], out_fd, wanted.limit_bytes)
     out, counted = _Limited(out_fd, wanted.limit_bytes), _Counted()
     writer = _ZipWriter(out) if wanted.format is ExportFormat.ZIP else _TarWriter(out)
-    for entry in _selected(point, chosen, counted if wanted.may_lose else None):
-        kind = entry_type(entry)
-        if kind is EntryType.SKIPPED:
-            counted.skipped += 1
-            continue
-        alone = _standing_alone(entry, () if wanted.may_lose else chosen)
-        if wanted.may_lose and not _is_sound(point, alone):
-            counted.lost.add(entry.path)
-            continue
-        counted.size_bytes += writer.add(point, alone)
-        counted.files += kind is not EntryType.DIRECTORY
-        advanced(counted.files, counted.size_bytes)
-    writer.close()
+    with closing(writer):
+        for entry in _selected(point, chosen, counted if wanted.may_lose else None):
+            kind = entry_type(entry)
+            if kind is EntryType.SKIPPED:
+                counted.skipped += 1
+                continue
+            alone = _standing_alone(entry, () if wanted.may_lose else chosen)
+            if wanted.may_lose and not _is_sound(point, alone):
+                counted.lost.add(entry.path)
+                continue
+            counted.size_bytes += writer.add(point, alone)
+            counted.files += kind is not EntryType.DIRECTORY
+            advanced(counted.files, counted.size_bytes)
+        writer.finish()
     summary = counted.summary()
     if not summary.file_count and (summary.lost.count or summary.unlisted_count):
         raise ArchiveDamaged("nothing of what was asked for can be read any more")
@@ -126,61 +129,59 @@ def _standing_alone(entry: IndexEntry, chosen: Sequence[bytes]) -> IndexEntry:
 
 
 class _Limited:
-    """A file that takes only so many bytes. Offers what zipfile needs of one."""
+    """A regular file that takes only so many bytes. Offers what zipfile needs of one that it can seek in."""
 
     def __init__(self, fd: int, limit_bytes: int) -> None:
         self._fd = fd
-        self._left_bytes = limit_bytes
+        self._limit_bytes = limit_bytes
         self._at = 0
 
     def write(self, content: bytes) -> int:
-        self._left_bytes -= len(content)
-        if self._left_bytes < 0:
+        if self._at + len(content) > self._limit_bytes:
             raise NoSpace("the download is larger than the room that is left for it")
         view = memoryview(content)
         while view:
-            view = view[os.write(self._fd, view) :]
-        self._at += len(content)
+            count = os.pwrite(self._fd, view, self._at)
+            self._at, view = self._at + count, view[count:]
         return len(content)
 
     def tell(self) -> int:
         return self._at
+
+    def seek(self, offset: int) -> int:
+        self._at = offset
+        return offset
 
     def flush(self) -> None:
         """Nothing is kept back."""
 
 
 class _TarWriter:
-    """A tar.gz of many gzip members; holes stay holes."""
+    """A tar.gz of many gzip members, packed on threads; holes stay holes."""
 
     def __init__(self, out: _Limited) -> None:
         self._out = out
-        self._codec = get_codec(Codec.GZIP)
-        self._waiting = bytearray()
+        self._packer = FramePacker(Codec.GZIP, _LEVEL, 0, self._emit)
+
+    def _emit(self, packed: bytes, _plain_bytes: int, _sha256: bytes) -> None:
+        self._out.write(packed)
 
     def add(self, point: ArchiveSet, entry: IndexEntry) -> int:
         """Write one member and return the bytes of its content."""
-        size_bytes = 0
-        self._put(tar_headers(entry))
-        if entry_type(entry) is EntryType.FILE:
-            for piece in point.checked_data(entry):
-                size_bytes += len(piece)
-                self._put(piece)
-            self._put(padding(size_bytes))
+        if entry_type(entry) is not EntryType.FILE:
+            self._packer.add_plain(tar_headers(entry))
+            return 0
+        size_bytes = data_size(entry)
+        self._packer.add_file(tar_headers(entry), point.checked_data(entry), size_bytes)
         return size_bytes
 
+    def finish(self) -> None:
+        self._packer.end_frame()
+        self._packer.add_plain(END_OF_ARCHIVE)
+        self._packer.drain()
+
     def close(self) -> None:
-        self._put(END_OF_ARCHIVE)
-        self._flush()
-
-    def _put(self, content: bytes) -> None:
-        self._waiting += content
-        if len(self._waiting) >= _FRAME_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._out.write(self._codec.pack(bytes(self._waiting), _LEVEL))
-        self._waiting.clear()
+        self._packer.close()
 
 
 class _ZipWriter:
@@ -206,20 +207,26 @@ class _ZipWriter:
         if kind is EntryType.SYMLINK:
             self._zip.writestr(about, entry.link)
             return 0
-        return self._add_content(point, entry, about, facts.size)
+        return self._add_content(with_holes(entry, point.checked_data(entry)), entry, about, facts.size)
 
-    def _add_content(self, point: ArchiveSet, entry: IndexEntry, about: zipfile.ZipInfo, size: int) -> int:
+    def _add_content(self, pieces: Iterator[bytes], entry: IndexEntry, about: zipfile.ZipInfo, size: int) -> int:
+        first = next(pieces, b"")
+        if not is_compressible(first):
+            about.compress_type = zipfile.ZIP_STORED
         about.file_size = size
         written = 0
         with self._zip.open(about, "w", force_zip64=size >= 1 << 31) as member:
-            for piece in with_holes(entry, point.checked_data(entry)):
+            for piece in itertools.chain((first,), pieces):
                 written += member.write(piece)
         if written != size:
             raise ArchiveRefused(f"{quoted(entry.path)} has another size than its content")
         return written
 
-    def close(self) -> None:
+    def finish(self) -> None:
         self._zip.close()
+
+    def close(self) -> None:
+        """Nothing is kept open."""
 
 
 def _zip_name(path: bytes) -> str:

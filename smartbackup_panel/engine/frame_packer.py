@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from concurrent.futures.thread import ThreadPoolExecutor
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from typing import NamedTuple
 from smartbackup_panel.core.tree import Codec
 from smartbackup_panel.engine.codecs import Part, get_codec, is_compressible
 from smartbackup_panel.engine.layout import LARGE_FRAME_BYTES, PACK_BYTES
+from smartbackup_panel.engine.tar_headers import padding
 
 Emit = Callable[[bytes, int, bytes], None]
 EmitCopy = Callable[[int, int], None]
@@ -88,7 +89,7 @@ class FramePacker:
             self._incompressible.add(len(self._waiting))
         self._append(content)
 
-    def add_small(self, header: bytes, content: bytes, padding: bytes) -> tuple[int, int]:
+    def add_small(self, header: bytes, content: bytes, filler: bytes) -> tuple[int, int]:
         """Append a whole member; return the place of its content."""
         is_stored = _is_to_be_stored(content)
         if is_stored != self._is_stored:
@@ -97,7 +98,7 @@ class FramePacker:
         self._append(header)
         place = self.place
         self._append_content(content, is_stored=is_stored)
-        self._append(padding)
+        self._append(filler)
         if self._waiting_bytes >= PACK_BYTES:
             self.end_frame()
         return place
@@ -107,6 +108,21 @@ class FramePacker:
         self.end_frame()
         self._running.append(_Mark())
         self._hand_on()
+
+    def add_file(
+        self, header: bytes, pieces: Iterable[bytes], size_bytes: int, *, is_alone: bool = False
+    ) -> tuple[int, int]:
+        """Append a file of `size_bytes` that comes in pieces of at most a frame; return the place of its content.
+
+        A large one gets frames of its own, and so does one that `is_alone`.
+        """
+        if not is_alone and size_bytes <= PACK_BYTES:
+            return self.add_small(header, b"".join(pieces), padding(size_bytes))
+        place = self.begin_large(header)
+        for piece in pieces:
+            self.add_large(piece)
+        self.end_large(padding(size_bytes))
+        return place
 
     def begin_large(self, header: bytes) -> tuple[int, int]:
         """Begin a file in frames of its own, that `end_large` ends; return the place of its content."""
@@ -122,9 +138,9 @@ class FramePacker:
         if self._waiting_bytes >= LARGE_FRAME_BYTES:
             self.end_frame()
 
-    def end_large(self, padding: bytes) -> None:
+    def end_large(self, filler: bytes) -> None:
         """End a large file."""
-        self._append(padding)
+        self._append(filler)
         self.end_frame()
 
     def copy(self, archive: int, frame: int, count: int) -> int:

@@ -18,7 +18,7 @@ from smartbackup_panel.engine.archive_reader import ArchiveSet
 from smartbackup_panel.engine.entries import STAT, IndexEntry, data_size, sort_key
 from smartbackup_panel.engine.frame_packer import FramePacker
 from smartbackup_panel.engine.layout import PACK_BYTES
-from smartbackup_panel.engine.tar_headers import header_bytes, padding, tar_headers
+from smartbackup_panel.engine.tar_headers import header_bytes, tar_headers
 
 TakeEntry = Callable[[IndexEntry], None]
 
@@ -149,15 +149,8 @@ class Synthesis:
             self._packer.add_plain(header)
             self._take(moved)
             return
-        size = data_size(entry)
-        pieces = self._point.data(entry)
-        if size > PACK_BYTES or entry.segments is not None:
-            frame, offset = self._packer.begin_large(header)
-            for piece in pieces:
-                self._packer.add_large(piece)
-            self._packer.end_large(padding(size))
-        else:
-            frame, offset = self._packer.add_small(header, b"".join(pieces), padding(size))
+        pieces, size_bytes = self._point.data(entry), data_size(entry)
+        frame, offset = self._packer.add_file(header, pieces, size_bytes, is_alone=entry.segments is not None)
         self._take(msgspec.structs.replace(moved, frame=frame, offset=offset))
 
 
