@@ -43,11 +43,15 @@ class Figure:
 
 
 def compare(
-    contenders: Sequence[Contender], rounds: int, before: Callable[[int], object] | None = None
+    contenders: Sequence[Contender],
+    rounds: int,
+    before: Callable[[int], object] | None = None,
+    *,
+    warm: Path | None = None,
 ) -> list[Figure]:
     """Run all contenders `rounds` times, each round in another order so that none profits from its place.
 
-    `before` prepares a round, outside of the clock.
+    `before` prepares a round, outside of the clock. All find the files below `warm` in memory.
     """
     samples: dict[str, list[Sample]] = {contender.name: [] for contender in contenders}
     for number in range(rounds):
@@ -55,7 +59,7 @@ def compare(
             before(number)
         turn = number % len(contenders)
         for contender in [*contenders[turn:], *contenders[:turn]]:
-            settle()
+            settle(warm)
             samples[contender.name].append(contender.run(number))
     return [_figure(name, taken) for name, taken in samples.items()]
 
@@ -70,9 +74,11 @@ def _figure(name: str, taken: list[Sample]) -> Figure:
     )
 
 
-def settle() -> None:
-    """Have what earlier runs wrote reach the disk, so that nobody pays for it later."""
+def settle(warm: Path | None) -> None:
+    """Have what earlier runs wrote reach the disk, and read what they pushed out of memory (borg does so with all it reads)."""
     os.sync()
+    if warm is not None:
+        run_pipeline(["tar", "-cf", "-", "-C", str(warm), "."], ["cat"])
 
 
 def run_pipeline(

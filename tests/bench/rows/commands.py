@@ -35,7 +35,7 @@ def _increment(bench: Bench) -> list[Row]:
             Contender("smartbackup backup", lambda _: _run(installation, "backup", _DOMAIN, "--type", "incremental")),
             *(Contender(peer.name, partial(peer.back_up, site)) for peer in peers),
         ]
-        mine, *others = compare(contenders, bench.rounds)
+        mine, *others = compare(contenders, bench.rounds, warm=site)
     return [ratio_row(f"`smartbackup backup`, nothing changed ({size})", mine, other, 3) for other in others]
 
 

@@ -28,7 +28,7 @@ def measure(bench: Bench) -> list[Row]:
             Contender("tar \\| zstd -3 -T0, sha256", lambda _: tar_zstd_sha256(site, bench.folder / "peer.tar.zst")),
             *(Contender(peer.name, partial(peer.begin_and_back_up, site)) for peer in repositories(bench.folder)),
         ]
-        figures = {figure.name: figure for figure in compare(contenders, bench.rounds)}
+        figures = {figure.name: figure for figure in compare(contenders, bench.rounds, warm=site)}
     return [*_rows(figures, f"full point ({size})"), _memory(figures)]
 
 

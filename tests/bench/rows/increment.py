@@ -27,8 +27,8 @@ def measure(bench: Bench) -> list[Row]:
         find_printf(site),
         *(Contender(peer.name, partial(peer.back_up, site)) for peer in peers),
     ]
-    unchanged, find, *others = compare(contenders, bench.rounds)
-    one_percent, _, *others_changed = compare(contenders, bench.rounds, partial(change_one_percent, site))
+    unchanged, find, *others = compare(contenders, bench.rounds, warm=site)
+    one_percent, _, *others_changed = compare(contenders, bench.rounds, partial(change_one_percent, site), warm=site)
     return [
         *(ratio_row(f"increment, nothing changed ({size})", unchanged, other, 8) for other in others),
         _against_find(unchanged, find),

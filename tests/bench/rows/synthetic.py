@@ -34,7 +34,7 @@ def _compare(bench: Bench, site: Path, *, spread: bool) -> list[Figure]:
         Contender("synthetic", partial(_synthetic, stores, site)),
         Contender("a full point", partial(_full, stores, site)),
     ]
-    figures = compare(contenders, bench.rounds)
+    figures = compare(contenders, bench.rounds, warm=site)
     shutil.rmtree(stores)
     return figures
 
