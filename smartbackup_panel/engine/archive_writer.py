@@ -31,6 +31,7 @@ from smartbackup_panel.engine.index_writer import IndexWriter
 from smartbackup_panel.engine.lists import NameCollector, SkippedCollector
 from smartbackup_panel.engine.member_reader import ATTEMPTS, Member, MemberReader, NotRead, is_equal_content
 from smartbackup_panel.engine.new_names import Stored, file_key
+from smartbackup_panel.engine.open_ahead import OpenAhead
 from smartbackup_panel.engine.scan import Identity, LinkCounts, ScanCounts, ScanRules
 from smartbackup_panel.engine.spool import Seen
 from smartbackup_panel.engine.sqlite_files import has_log, is_beside, is_database, open_copy
@@ -111,6 +112,7 @@ class PointWriter:
         self._own_number = own_number
         self._young_from_ns = young_from_ns
         self._cursor = DirectoryCursor(root_fd)
+        self._ahead = OpenAhead(root_fd, self._will_be_read)
         self._reader = MemberReader(rules, links)
         self._packer = FramePacker(
             options.codec, options.level, options.threads, events.frame, events.copy_frame, events.mark
@@ -130,7 +132,7 @@ class PointWriter:
     def write(self, scanned: Iterable[Seen], earlier: Iterable[IndexEntry]) -> Written:
         """Write all members and the index. Raises OSError only for what is not the tenant's doing."""
         try:
-            for seen, before in merge(scanned, earlier):
+            for seen, before in self._ahead.follow(merge(scanned, earlier)):
                 if seen is not None:
                     self._write_path(seen, before)
                 elif before is not None:
@@ -143,6 +145,7 @@ class PointWriter:
             self._index.flush()
         finally:
             self._packer.close()
+            self._ahead.close()
             self._cursor.close()
         return Written(
             entry_count=self._entry_count,
@@ -194,6 +197,14 @@ class PointWriter:
         group = self._groups.get((device, inode))
         leads_out = self._links.lead_out(uid, nlink, (device, inode))
         return before.link == (group.entry.path if group else b"") and not leads_out
+
+    def _will_be_read(self, seen: Seen, before: IndexEntry | None) -> bool:
+        """Whether a path is a file that is most likely to be read; what `_may_carry` decides needs all before it done."""
+        if seen.reason or not stat.S_ISREG(int.from_bytes(seen.stat[:4], "little")):
+            return False
+        if before is None or self._options.read_again:
+            return True
+        return (self._options.kind is PointKind.FULL and self._synthesis is None) or not looks_unchanged(seen, before)
 
     def _carry(self, before: IndexEntry) -> None:
         if before.flags & SQLITE:
@@ -258,7 +269,8 @@ class PointWriter:
         if group is not None and group.entry.stat == seen.stat:
             return self._write_link(seen, group.entry, before)
         before = self._stored.get(file_key(seen.stat), before)
-        with closing(self._reader.open(self._cursor, seen.path, os.O_RDONLY)) as fd:
+        fd = self._ahead.take(seen.path)
+        with closing(self._reader.open(self._cursor, seen.path, os.O_RDONLY) if fd is None else fd) as fd:
             member = self._reader.look(fd)
             if is_sqlite(member.content) if member.content is not None else is_database(fd):
                 return self._write_database(seen.path, fd, member, before)
