@@ -7,6 +7,8 @@ import os
 import platform
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from smartbackup_panel.core.surroundings import Pressure
 
@@ -24,6 +26,7 @@ class KernelPressure:
     def __init__(self, folder: str = "/proc/pressure", counters: str = "/proc/stat") -> None:
         self.folder = folder
         self._usage = ProcessorUsage(counters)
+        self._session = SessionWeight()
 
     def read(self) -> Pressure:
         """Return the pressure now; zeros where the kernel has no PSI.
@@ -33,18 +36,24 @@ class KernelPressure:
         """
         return Pressure(cpu=min(self._some("cpu"), self._usage.percent()), io=self._some("io"))
 
-    def yield_to_others(self) -> None:
-        """Give this thread and its future children nice 19 and the idle disk priority."""
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), GENTLE_NICE)
-        _set_disk_priority(_IOPRIO_IDLE)
+    @contextmanager
+    def working(self, *, gently: bool) -> Iterator[None]:
+        """Run a job on this thread; gently, it and its future children have nice 19 and the idle disk priority.
 
-    def work_as_usual(self) -> None:
-        """Take `yield_to_others` back; without the right to (not root) the thread stays gentle."""
-        try:
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 0)
-        except PermissionError:
-            return
-        _set_disk_priority(_IOPRIO_NONE)
+        Without the right to take that back (not root) the thread stays gentle.
+        """
+        with self._session.working(gently=gently):
+            if not gently:
+                yield
+                return
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), GENTLE_NICE)
+            _set_disk_priority(_IOPRIO_IDLE)
+            try:
+                yield
+            finally:
+                with suppress(PermissionError):
+                    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 0)
+                    _set_disk_priority(_IOPRIO_NONE)
 
     def _some(self, name: str) -> float:
         try:
@@ -53,6 +62,37 @@ class KernelPressure:
             return float(fields["avg10"])
         except (OSError, KeyError, ValueError):
             return 0.0
+
+
+class SessionWeight:
+    """The weight of this process's session, which kernels with autogroups compare before they look at threads.
+
+    It is the lowest while all jobs are gentle: else a worker that writes for four gentle jobs weighs as much as the whole web
+    server. Only where this process leads its session, and is root, who can take it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running = {True: 0, False: 0}
+        self._niceness = 0
+
+    @contextmanager
+    def working(self, *, gently: bool) -> Iterator[None]:
+        """Count a job."""
+        self._count(gently, 1)
+        try:
+            yield
+        finally:
+            self._count(gently, -1)
+
+    def _count(self, gently: bool, change: int) -> None:
+        with self._lock:
+            self._running[gently] += change
+            niceness = GENTLE_NICE if self._running[True] and not self._running[False] else 0
+            if niceness != self._niceness and os.geteuid() == 0 and os.getsid(0) == os.getpid():
+                self._niceness = niceness
+                with suppress(OSError), open("/proc/self/autogroup", "w", encoding="ascii") as session:
+                    session.write(str(niceness))
 
 
 class ProcessorUsage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,11 +54,8 @@ class PressureGauge(Protocol):
     def read(self) -> Pressure:
         """Return the pressure now; zeros where the kernel does not say."""
 
-    def yield_to_others(self) -> None:
-        """Give the calling thread, and the processes that it starts from now on, the lowest useful priority."""
-
-    def work_as_usual(self) -> None:
-        """Take `yield_to_others` back, where the kernel allows it."""
+    def working(self, *, gently: bool) -> AbstractContextManager[None]:
+        """Run a job on the calling thread: gently, it and the processes that it starts have the lowest useful priority."""
 
 
 @dataclass(frozen=True, slots=True)

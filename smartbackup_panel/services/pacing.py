@@ -51,15 +51,8 @@ def gently(installation: Installation, job_id: str) -> Iterator[None]:
     """Run a job's thread, and the agents and clients that it starts, at low priority; a restore at the usual one."""
     with installation.state.read() as tx:
         kind = jobs.get_job(tx, job_id).kind
-    gauge = installation.surroundings.pressure
-    if kind not in GIVES_WAY:
+    with installation.surroundings.pressure.working(gently=kind in GIVES_WAY):
         yield
-        return
-    gauge.yield_to_others()
-    try:
-        yield
-    finally:
-        gauge.work_as_usual()
 
 
 class Breather:

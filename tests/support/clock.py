@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -91,11 +91,8 @@ class Gauge:
     def read(self) -> Pressure:
         return Pressure(self.cpu, self.io)
 
-    def yield_to_others(self) -> None:
-        return
-
-    def work_as_usual(self) -> None:
-        return
+    def working(self, *, gently: bool) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 class Host:

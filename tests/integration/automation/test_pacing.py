@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
+
+import pytest
 
 from smartbackup_panel.adapters.db import jobs
 from smartbackup_panel.adapters.pressure import KernelPressure
@@ -109,12 +113,13 @@ def test_a_jobs_thread_and_its_children_run_at_low_priority_and_others_do_not(tm
         seen: dict[str, str] = {}
 
         def work() -> None:
-            gauge.yield_to_others()
-            seen["child"] = subprocess.run(["/usr/bin/nice"], capture_output=True, text=True, check=True).stdout.strip()
-            seen["disk"] = subprocess.run(
-                ["/usr/bin/ionice"], capture_output=True, text=True, check=True
-            ).stdout.strip()
-            gauge.work_as_usual()
+            with gauge.working(gently=True):
+                seen["child"] = subprocess.run(
+                    ["/usr/bin/nice"], capture_output=True, text=True, check=True
+                ).stdout.strip()
+                seen["disk"] = subprocess.run(
+                    ["/usr/bin/ionice"], capture_output=True, text=True, check=True
+                ).stdout.strip()
             seen["afterwards"] = subprocess.run(
                 ["/usr/bin/nice"], capture_output=True, text=True, check=True
             ).stdout.strip()
@@ -127,6 +132,42 @@ def test_a_jobs_thread_and_its_children_run_at_low_priority_and_others_do_not(tm
         assert (seen["child"], seen["disk"]) == ("19", "idle")
         assert os.geteuid() != 0 or seen["afterwards"] == "0"
         assert host.gauge.read() == Pressure(0.0, 0.0)
+
+
+WEIGHTS = """
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from smartbackup_panel.adapters.pressure import KernelPressure
+
+def weigh():
+    weights.append(Path("/proc/self/autogroup").read_text().split()[-1])
+
+gauge, weights = KernelPressure(), []
+with ExitStack() as jobs:
+    jobs.enter_context(gauge.working(gently=True))
+    weigh()
+    with gauge.working(gently=False):
+        weigh()
+        with gauge.working(gently=True):
+            weigh()
+    weigh()
+weigh()
+print(json.dumps(weights))
+"""
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not os.path.exists("/proc/self/autogroup"), reason="only root can take a weight back"
+)
+@pytest.mark.parametrize("leads", [True, False], ids=["leader", "in-a-shell"])
+def test_the_workers_session_is_gentle_while_all_its_jobs_are(leads: bool) -> None:
+    """A session that somebody else leads, such as a shell's, is left alone."""
+    here = Path("/proc/self/autogroup").read_text().split()[-1]
+    ran = subprocess.run(
+        [sys.executable, "-c", WEIGHTS], capture_output=True, text=True, check=True, start_new_session=leads
+    )
+    assert json.loads(ran.stdout) == (["19", "0", "0", "19", "0"] if leads else [here] * 5)
 
 
 def test_pressure_is_read_from_the_kernels_files(tmp_path: Path) -> None:
