@@ -80,10 +80,7 @@ def _verify_content(stream: TarStream, entry: IndexEntry) -> None:
     size = data_size(entry)
     if size and stream.place != (entry.frame, entry.offset):
         raise ArchiveDamaged(f"{quoted(entry.path)} is not where the index says")
-    digest = hashlib.sha256()
-    for piece in stream.take(size):
-        digest.update(piece)
-    if digest.digest() != entry.sha256:
+    if stream.checksum(size) != entry.sha256:
         raise ArchiveDamaged(f"the content of {quoted(entry.path)} is not what was backed up")
     stream.expect(padding(size), entry)
 
@@ -114,7 +111,7 @@ class TarStream:
             self._frame += 1
         return True
 
-    def take(self, length: int) -> Iterator[memoryview]:
+    def _take(self, length: int) -> Iterator[memoryview]:
         """Yield the next `length` bytes in pieces. Raises ArchiveDamaged at the end of the stream."""
         while length > 0:
             if not self._fill():
@@ -125,9 +122,30 @@ class TarStream:
             length -= len(piece)
             yield piece
 
+    def _take_whole(self, length: int) -> memoryview | None:
+        """Return the next `length` bytes where the frame at hand has them all: nearly always, and in one step."""
+        end = self._offset + length
+        if end > len(self._plain):
+            return None
+        piece = memoryview(self._plain)[self._offset : end]
+        self._offset = end
+        self.read_bytes += length
+        return piece
+
+    def checksum(self, length: int) -> bytes:
+        """Take bytes and return their sha256. Raises ArchiveDamaged at the end of the stream."""
+        whole = self._take_whole(length)
+        if whole is not None:
+            return hashlib.sha256(whole).digest()
+        digest = hashlib.sha256()
+        for piece in self._take(length):
+            digest.update(piece)
+        return digest.digest()
+
     def expect(self, wanted: bytes, entry: IndexEntry | None) -> None:
         """Take bytes that have to be `wanted`."""
-        if b"".join(self.take(len(wanted))) != wanted:
+        whole = self._take_whole(len(wanted))
+        if (b"".join(self._take(len(wanted))) if whole is None else whole) != wanted:
             where = f"at {quoted(entry.path)}" if entry is not None else "at its end"
             raise ArchiveDamaged(f"the tar stream of {self._file.name} contradicts its index {where}")
 
