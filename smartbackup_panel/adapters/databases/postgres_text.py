@@ -24,7 +24,7 @@ _STATEMENT = re.compile(
 )
 """What a chunk's end cuts (a comment, a quoted text) matches nothing until its end was read: half of it may hold a `;`."""
 _COPY = re.compile(rb"COPY (" + NAME + rb")\.(" + NAME + rb") \((?:" + NAME + rb"(?:, )?)*+\) FROM stdin;")
-_END_OF_ROWS = b"\n\\.\n"
+_END_OF_ROWS = re.compile(rb"\n\\\.\n")
 _IGNORED = re.compile(
     rb"SET [a-z_]+ = [^;]+;|SELECT pg_catalog\.set_config\('search_path', '', false\);"
     rb"|COMMENT ON EXTENSION .*",
@@ -98,18 +98,23 @@ class PostgresReader:
     def _rows(self) -> Iterator[Rows]:
         """The lines up to `\\.`; the buffer begins with the end of the COPY line, which the end mark needs before it."""
         while True:
-            at = self._buffer.find(_END_OF_ROWS)
-            if at >= 0:
-                yield Rows(bytes(self._buffer[: at + 1]))
-                yield Rows(bytes(self._buffer[at + 1 : at + len(_END_OF_ROWS)]), is_end=True)
-                del self._buffer[: at + len(_END_OF_ROWS)]
+            end = _END_OF_ROWS.search(self._buffer)  # half the time of bytearray.find
+            if end is not None:
+                yield Rows(self._take(end.start() + 1))
+                yield Rows(self._take(end.end() - end.start() - 1), is_end=True)
                 return
             last = self._buffer.rfind(b"\n", 0, len(self._buffer) - 3)
             if last > 0:
-                yield Rows(bytes(self._buffer[:last]))
-                del self._buffer[:last]
+                yield Rows(self._take(last))
             if not self._read_more():
                 raise self._error("The dump is cut short in the rows of a table.")
+
+    def _take(self, length: int) -> bytes:
+        """Take bytes from the front of the buffer, copied once."""
+        with memoryview(self._buffer) as view:
+            taken = bytes(view[:length])
+        del self._buffer[:length]
+        return taken
 
     def _read_more(self) -> bool:
         """Append some; return whether there was any more."""
