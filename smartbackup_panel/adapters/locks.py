@@ -7,7 +7,9 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
+from smartbackup_panel.core.cleanup import on_failure
 from smartbackup_panel.core.errors import DomainBusy
 
 
@@ -16,13 +18,10 @@ def try_lock(path: str) -> int | None:
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with on_failure(partial(os.close, fd)):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(fd)
         return None
-    except BaseException:
-        os.close(fd)
-        raise
     return fd
 
 

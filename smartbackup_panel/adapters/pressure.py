@@ -91,8 +91,13 @@ class SessionWeight:
             niceness = GENTLE_NICE if self._running[True] and not self._running[False] else 0
             if niceness != self._niceness and os.geteuid() == 0 and os.getsid(0) == os.getpid():
                 self._niceness = niceness
-                with suppress(OSError), open("/proc/self/autogroup", "w", encoding="ascii") as session:
-                    session.write(str(niceness))
+                weigh_session(os.getpid(), niceness)
+
+
+def weigh_session(pid: int, niceness: int) -> None:
+    """Weigh the session that a process leads, where the kernel has autogroups and lets this process."""
+    with suppress(OSError), open(f"/proc/{pid}/autogroup", "w", encoding="ascii") as session:
+        session.write(str(niceness))
 
 
 class ProcessorUsage:

@@ -18,10 +18,12 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import IO, Self
 
+from smartbackup_panel.adapters.pressure import weigh_session
+from smartbackup_panel.core.cleanup import on_failure
 from smartbackup_panel.core.errors import SmartBackupError, ToolMissing
 
 PROGRAM_FOLDERS = ("/usr/bin", "/usr/sbin", "/bin", "/sbin", "/usr/local/bin", "/usr/local/sbin")
@@ -69,14 +71,11 @@ class SecretFile:
     def __init__(self, text: bytes, secrets: Sequence[str], account: Account | None = None) -> None:
         self.secrets = tuple(secret for secret in secrets if secret)
         self.fd = os.memfd_create("secret", os.MFD_CLOEXEC)
-        try:
+        with on_failure(partial(os.close, self.fd)):
             _write_all(self.fd, text)
             os.fchmod(self.fd, stat.S_IRUSR)
             if account is not None and os.geteuid() == 0:
                 os.fchown(self.fd, account.uid, account.gid)
-        except BaseException:
-            os.close(self.fd)
-            raise
 
     @property
     def path(self) -> str:
@@ -230,8 +229,7 @@ def _follow_niceness(pid: int) -> None:
     """Weigh a child's session as this thread is: kernels with autogroups compare sessions before they compare processes."""
     niceness = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     if niceness > 0:
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/autogroup", "w", encoding="ascii") as group:
-            group.write(str(niceness))
+        weigh_session(pid, niceness)
 
 
 def run(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from smartbackup_panel.core.cleanup import on_failure
 from smartbackup_panel.core.errors import AgentFailed, SmartBackupError, all_errors
 from smartbackup_panel.engine import steward
 from smartbackup_panel.engine.channel import Channel, ChannelClosed, close_all
@@ -52,7 +53,7 @@ class AgentProcess:
         kills the agent.
         """
         self._send(request, fds)
-        try:
+        with on_failure(self.kill):
             while True:
                 event = self._receive()
                 if isinstance(event, Done):
@@ -60,9 +61,6 @@ class AgentProcess:
                 if isinstance(event, Failed):
                     break
                 on_event(event)
-        except BaseException:
-            self.kill()
-            raise
         raise _error_of(event)
 
     def _send(self, message: object, fds: Sequence[int]) -> None:

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
+from smartbackup_panel.core.cleanup import on_failure
 from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveMissing, ArchiveRefused
 from smartbackup_panel.core.tree import Codec, PointFacts
 from smartbackup_panel.engine.codecs import FrameCodec, get_codec, inflate
@@ -46,12 +47,9 @@ class ArchiveFile:
         """Take over `fd` and check the footer, with a `key` its signature too."""
         self.fd = fd
         self.name = name
-        try:
+        with on_failure(self.close):
             self.size_bytes = _regular_size(fd, name)
             self.codec, self.footer = self._read_footer(key)
-        except BaseException:
-            self.close()
-            raise
         self._page: tuple[int, bytes] = (-1, b"")
         self._directory: list[BlockRow] | None = None
 

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from smartbackup_panel.core.cleanup import on_failure
 from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveMissing, ArchiveRefused, UnknownPath
 from smartbackup_panel.core.quoting import quoted
 from smartbackup_panel.core.tree import Entry, EntryType, PointFacts
@@ -53,13 +54,10 @@ class ArchiveSet:
         Raises ArchiveMissing, ArchiveDamaged, ArchiveRefused (as every method here).
         """
         own = ArchiveFile.open(folder_fd, name, key)
-        try:
+        with on_failure(own.close):
             if own.read_archives()[-1].name != name:
                 raise ArchiveRefused(f"{name} was written under another name")
             return cls(own, folder_fd, key)
-        except BaseException:
-            own.close()
-            raise
 
     @classmethod
     def from_fds(cls, names: list[str], fds: list[int]) -> ArchiveSet:

@@ -10,7 +10,7 @@ import errno
 import os
 import re
 import stat
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from smartbackup_panel.core.errors import MissingDocumentRoot, UnsafePath
 from smartbackup_panel.engine import syscalls
@@ -74,18 +74,15 @@ def _open_by_components(dir_fd: int, path: bytes, flags: int, mode: int) -> int:
     device = os.fstat(dir_fd).st_dev
     *folders, last = path.split(b"/")
     current = dir_fd
-    try:
+    with ExitStack() as opened:
         for name, how in [(folder, _DIRECTORY) for folder in folders] + [(last, flags)]:
             following = os.open(name, how, mode, dir_fd=current)
-            if current != dir_fd:
-                os.close(current)
+            opened.close()
+            opened.callback(os.close, following)
             current = following
             if os.fstat(current).st_dev != device:
                 raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), path)
-    except BaseException:
-        if current != dir_fd:
-            os.close(current)
-        raise
+        opened.pop_all()
     return current
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from smartbackup_panel.adapters.db import jobs, points
+from smartbackup_panel.core.cleanup import on_failure
 from smartbackup_panel.core.damage import broken_points
 from smartbackup_panel.core.errors import DatabaseRefused, SmartBackupError
 from smartbackup_panel.core.model import (
@@ -80,7 +81,7 @@ def back_up(context: JobContext, domain: Domain) -> Outcome:
     ):
         moment = store.free_moment(folder_fd, context.installation.clock.now())
         work = Work(context, domain, folder_fd, moment, store.check_room(context.installation, folder_fd))
-        try:
+        with on_failure(work.discard):
             work.found = agent.inspect()
             if work.wants("databases"):
                 began = time.monotonic()
@@ -93,9 +94,6 @@ def back_up(context: JobContext, domain: Domain) -> Outcome:
             elif not work.dumps.files:
                 raise _nothing_dumped(work)
             outcome = _publish(work, started)
-        except BaseException:
-            work.discard()
-            raise
     renew_lists(context, domain)
     return outcome
 

@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from smartbackup_panel.adapters.db import people, points
+from smartbackup_panel.core.cleanup import on_failure
 from smartbackup_panel.core.errors import (
     ArchiveDamaged,
     ArchiveMissing,
@@ -196,13 +198,11 @@ def _new_file(path: str, *, is_ours: bool = True) -> Iterator[int]:
         _remove(path)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        if is_ours:
-            os.fchown(fd, -1, os.stat(os.path.dirname(path)).st_gid)
-            os.fchmod(fd, 0o640)
-        yield fd
-    except BaseException:
-        _remove(path)
-        raise
+        with on_failure(partial(_remove, path)):
+            if is_ours:
+                os.fchown(fd, -1, os.stat(os.path.dirname(path)).st_gid)
+                os.fchmod(fd, 0o640)
+            yield fd
     finally:
         os.close(fd)
 

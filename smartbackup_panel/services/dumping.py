@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from smartbackup_panel.core.cleanup import on_failure
 from smartbackup_panel.core.database_hosts import DatabaseLogin
 from smartbackup_panel.core.databases import DumpReport
 from smartbackup_panel.core.errors import DatabaseRefused, DumpFailed
@@ -63,7 +64,7 @@ def dump_databases(
     A database that cannot be dumped makes the point partial with a sentence; the files are kept all the same.
     """
     made = Dumps()
-    try:
+    with on_failure(made.discard):
         with context.installation.state.read() as tx:
             choice = row_choice(context.installation, tx, domain)
         logins, made.warnings = find_logins(context.installation, domain, found)
@@ -84,9 +85,6 @@ def dump_databases(
                 context.say(f"{error.message} {error.hint}", "error")
                 made.warnings.append(f"The database {login.name} is not in this point: {error.message}")
                 made.is_partial = True
-    except BaseException:
-        made.discard()
-        raise
     return made
 
 
@@ -121,16 +119,13 @@ def _dump_one(
             folder_fd, name, codec=Codec.GZIP, key=context.installation.signing_key, byte_limit=limit
         )
         try:
-            summary = write_dump(stored_pieces(context, run), sink)
-            verify_dump(sink.open_for_reading(), name, context.installation.signing_key)
+            with on_failure(sink.discard):
+                summary = write_dump(stored_pieces(context, run), sink)
+                verify_dump(sink.open_for_reading(), name, context.installation.signing_key)
         except DumpFailed as failed:
-            sink.discard()
             if attempt == MOST_TRIES:
                 raise
             context.say(f"the dump of {login.name} failed, trying again: {failed.message}", "warning")
-        except BaseException:
-            sink.discard()
-            raise
         else:
             break
     made.sinks.append(sink)

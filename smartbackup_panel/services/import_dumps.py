@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from smartbackup_panel.core.cleanup import on_failure
 from smartbackup_panel.core.database_hosts import DatabaseLogin
 from smartbackup_panel.core.errors import Cancelled, LoadFailed, SmartBackupError
 from smartbackup_panel.core.import_chain import Known
@@ -69,7 +70,7 @@ def import_dumps(
     `rows` of the result say of each source what became of it. `known` are the sources that are points already.
     """
     made = ImportedDumps()
-    try:
+    with on_failure(made.discard):
         for source in dumps:
             row = source.row()
             made.rows.append(row)
@@ -90,9 +91,6 @@ def import_dumps(
                 row |= refusal(error)
                 made.warnings.append(f"The dump {source.name} is not in this point: {error.message}")
                 made.is_partial = True
-    except BaseException:
-        made.discard()
-        raise
     return made
 
 
@@ -124,14 +122,11 @@ def _store(
     run = installation.read_foreign_dump(source.name, _chunks(source, found))
     limit_bytes = store.check_room(installation, folder_fd)
     sink = ArchiveSink.create(folder_fd, name, codec=Codec.GZIP, key=installation.signing_key, byte_limit=limit_bytes)
-    try:
+    with on_failure(sink.discard):
         summary = write_dump(stored_pieces(context, run), sink, created_at=source.made.at)
         verify_dump(sink.open_for_reading(), name, installation.signing_key)
         found.refuse_changed(source.name)
         report = replace(run.report, name=_database(source, run.report.name, logins), started_at=source.made.at)
-    except BaseException:
-        sink.discard()
-        raise
     file = DumpFile(
         database=report.name,
         kind=KIND,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from smartbackup_panel.adapters.db import points
+from smartbackup_panel.core.cleanup import on_failure
 from smartbackup_panel.core.errors import NoSpace, UnknownPoint
 from smartbackup_panel.core.import_chain import Place
 from smartbackup_panel.core.model import Domain, Point, PointKind, PointState, Verified
@@ -83,13 +85,12 @@ class Scratch:
     ) -> Point:
         """Return the point of what was unpacked: written, read back and recorded."""
         parent = None if parent_id is None else self._point(parent_id)
-        point_id, sink = secrets.token_hex(16), None
-        try:
-            if parent is None:
-                sink, summary = self._write(agent, moment, point_id, None)
-            else:
-                with self._open(parent) as earlier:
-                    sink, summary = self._write(agent, moment, point_id, earlier)
+        point_id = secrets.token_hex(16)
+        with ExitStack() as begun:
+            begun.enter_context(on_failure(dumps.discard))
+            with nullcontext() if parent is None else self._open(parent) as earlier:
+                sink, summary = self._write(agent, moment, point_id, earlier)
+            begun.enter_context(on_failure(sink.discard))
             said = (*warnings, *self.warnings, *dumps.warnings)
             is_partial |= dumps.is_partial or bool(summary.skipped.loss_count)
             point = self._new_point(point_id, moment, dumps, imported, said, is_partial=is_partial)
@@ -104,11 +105,6 @@ class Scratch:
                 [*dumps.sinks, sink],
                 changed=changed,
             )
-        except BaseException:
-            dumps.discard()
-            if sink is not None:
-                sink.discard()
-            raise
         self.tree_of = point.id
         return point
 
@@ -117,11 +113,8 @@ class Scratch:
         point = self._new_point(
             secrets.token_hex(16), moment, dumps, imported, tuple(dumps.warnings), is_partial=dumps.is_partial
         )
-        try:
+        with on_failure(dumps.discard):
             publish(self.context.installation, self.domain, self.folder_fd, point, None, dumps.sinks)
-        except BaseException:
-            dumps.discard()
-            raise
         return point
 
     def _write(
@@ -139,14 +132,11 @@ class Scratch:
             key=installation.signing_key,
             byte_limit=store.check_room(installation, self.folder_fd),
         )
-        try:
+        with on_failure(sink.discard):
             options = WriteOptions(kind, bytes.fromhex(point_id), moment, codec, level, self.context.breather.threads())
             summary = agent.write(sink, options, earlier, on_step(self.context, "writing", agent))
             with store.open_unpublished(installation, self.folder_fd, sink) as written:
                 agent.verify(written, on_progress=on_step(self.context, "verifying", agent))
-        except BaseException:
-            sink.discard()
-            raise
         return sink, summary
 
     def _new_point(

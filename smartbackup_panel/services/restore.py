@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import asdict, dataclass, field
+from functools import partial
 
 from smartbackup_panel.adapters.db import domains, restores
 from smartbackup_panel.adapters.db.restores import RestorePhase, RestoreRecord
+from smartbackup_panel.core.cleanup import on_failure
 from smartbackup_panel.core.database_hosts import DatabaseLogin
 from smartbackup_panel.core.databases import DumpReport, RestoreState, SwapMode
 from smartbackup_panel.core.errors import DatabaseRefused, NothingToUndo, SmartBackupError
@@ -153,16 +155,13 @@ def _restore_site(work: Work) -> None:
         restores.insert_restore(
             tx, work.id, work.domain.id, work.point.id, {}, work.context.job.actor.login, installation.clock.now()
         )
-    try:
+    with on_failure(partial(_roll_back, work)):
         if work.restores_files:
             _stage_files(work)
         if work.restores_databases:
             _load_databases(work)
         work.site.wait_before_swap()
         work.context.point_of_no_return("swapping")
-    except BaseException:
-        _roll_back(work)
-        raise
     with installation.state.write() as tx:
         restores.set_phase(tx, work.id, RestorePhase.SWAPPING, journal=work.journal())
     try:

@@ -49,6 +49,9 @@ FORBIDDEN_NAMES = {
 FORBIDDEN_METHODS = {"extractall", "extract", "rglob", "glob", "iglob"}
 FORBIDDEN_BUILTINS = {"eval", "exec", "__import__", "breakpoint"}
 
+WIDE_HANDLERS = {"worker.py": 2, "services/jobs.py": 1}
+"""The worker's edges, where one bad job or step stops nobody else (SECURITY rule 24); elsewhere `core.cleanup.on_failure` cleans up."""
+
 
 def layer_of(module: Path) -> str:
     return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
@@ -84,6 +87,15 @@ def dangers(tree: ast.AST) -> Iterator[str]:
                 isinstance(keyword.value, ast.Constant) and keyword.value.value is False
             ):
                 yield f"{node.lineno}: shell="
+
+
+def wide_handlers(tree: ast.AST) -> Iterator[int]:
+    """Yield the line of each handler that catches everything."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ExceptHandler):
+            kinds = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+            if any(kind is None or _dotted(kind) in ("Exception", "BaseException") for kind in kinds):
+                yield node.lineno
 
 
 def _dotted(node: ast.expr) -> str:
@@ -130,6 +142,11 @@ def test_core_knows_the_standard_library_and_croniter_only(module: Path) -> None
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))
 def test_nothing_dangerous_is_called(module: Path) -> None:
     assert list(dangers(tree_of(module))) == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))
+def test_everything_is_caught_at_the_edges_alone(module: Path) -> None:
+    assert len(list(wide_handlers(tree_of(module)))) == WIDE_HANDLERS.get(str(module.relative_to(PACKAGE)), 0)
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import partial
 
 import pymysql
 
@@ -20,6 +21,7 @@ from smartbackup_panel.adapters.databases.programs import Kind, Program, definer
 from smartbackup_panel.adapters.databases.rights import server_wide_rights
 from smartbackup_panel.adapters.databases.row_counts import counted
 from smartbackup_panel.adapters.databases.statements import StatementReader
+from smartbackup_panel.core.cleanup import on_failure
 from smartbackup_panel.core.database_hosts import DatabaseLogin
 from smartbackup_panel.core.databases import (
     NEW_PREFIX,
@@ -59,15 +61,12 @@ def load(
     journal.drop_tables(NEW_PREFIX)
     journal.write(Record(RestoreState.LOADING))
     loader = _Loader(session, login, journal, expected, part, scratch)
-    try:
+    with on_failure(partial(_clear, journal)):
         loader.take(counted(chunks, on_progress))
         report = loader.check()
         if part.keep and expected is not None:
             prepare_kept(session, journal, part.keep, expected)
         return report
-    except BaseException:
-        _clear(journal)
-        raise
 
 
 def refuse_server_wide(session: Session, login: DatabaseLogin) -> None:
