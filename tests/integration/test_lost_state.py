@@ -60,15 +60,17 @@ def test_who_owns_the_name_after_the_state_was_lost_sees_nothing_of_the_owner_be
     site = make_site(installation)
     site.own()
     made = installation.smartbackup("backup", "shop.example.test")
+    before = installation.folder / "store" / "shop.example.test" / made["archive"]
     (installation.state_dir / "db" / "state.sqlite").unlink()
     for path in (site.root, *site.root.rglob("*")):
         os.chown(path, BOB.uid, BOB.gid, follow_symlinks=False)
     installation.smartbackup("worker", "--once")
     own = installation.smartbackup("points", "shop.example.test")
     assert made["point"] not in {row["point"] for row in own}
-    store = sorted(path.name for path in (installation.folder / "store").iterdir() if path.name.startswith("shop"))
-    assert len(store) == 2
-    assert made["archive"] not in os.listdir(installation.folder / "store" / store[1])
+    archives = set((installation.folder / "store").glob("shop*/backup_*.tar.gz"))
+    assert before in archives and len(archives) == 2
+    assert [path.parent.name.partition("~")[0] for path in archives - {before}] == ["shop.example.test"]
+    assert before.parent not in {path.parent for path in archives - {before}}
     assert installation.smartbackup("rebuild-catalog")["points"] == [made["point"]]
     assert installation.smartbackup("points", "shop.example.test") == own
 
