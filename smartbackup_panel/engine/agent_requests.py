@@ -230,6 +230,7 @@ class AgentRequests:
                 young_from_ns=0 if earlier is None else _young_from_ns(earlier),
                 copied=earlier if options.is_synthetic else None,
                 stored=scanned.compared.stored if scanned.is_compared_with(earlier) else {},
+                listing=None if options.kind is PointKind.FULL or earlier is None else earlier.listing,
             )
             return writer.write(self._spool, () if earlier is None else earlier.index(checked=False))
 

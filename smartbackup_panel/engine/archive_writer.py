@@ -14,6 +14,7 @@ import msgspec
 
 from smartbackup_panel.core.tree import Changes, EntryType, NameList, PointKind, SkippedList, SkipReason, WriteOptions
 from smartbackup_panel.engine.applications.sqlite_copy import is_sqlite
+from smartbackup_panel.engine.archive_file import ArchiveFile
 from smartbackup_panel.engine.archive_reader import ArchiveSet
 from smartbackup_panel.engine.changes import (
     ChangesCollector,
@@ -89,7 +90,8 @@ class PointWriter:
     """Writes one point. `own_number` is its place in the archive table, `young_from_ns` see changes.is_settled.
 
     With `copied`, the earlier point, a full one takes over the frames and the content of what looks unchanged.
-    `stored` are earlier entries of files that may have another name now.
+    `stored` are earlier entries of files that may have another name now, `listing` is the archive that lists the point
+    an increment builds on.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class PointWriter:
         young_from_ns: int,
         copied: ArchiveSet | None = None,
         stored: Stored | None = None,
+        listing: ArchiveFile | None = None,
     ) -> None:
         self._stored = stored or {}
         self._rules = rules
@@ -118,7 +121,8 @@ class PointWriter:
             options.codec, options.level, options.threads, events.frame, events.copy_frame, events.mark
         )
         self._synthesis = None if copied is None else Synthesis(copied, self._packer, options.codec, self._take_over)
-        self._index = IndexWriter(events.block)
+        self._may_take_over = options.kind is not PointKind.FULL or copied is not None
+        self._index = IndexWriter(events.block, listing)
         self._changes = ChangesCollector()
         self._skipped = SkippedCollector()
         self._unstable = NameCollector()
@@ -183,7 +187,7 @@ class PointWriter:
 
     def _may_carry(self, seen: Seen, before: IndexEntry) -> bool:
         """Whether the earlier entry is this path's entry too, so that nothing has to be read."""
-        if (self._options.kind is PointKind.FULL and self._synthesis is None) or not looks_unchanged(seen, before):
+        if not self._may_take_over or not looks_unchanged(seen, before):
             return False
         mode, uid, _, nlink, _, _, _, device, inode = STAT.unpack(seen.stat)
         if not stat.S_ISREG(mode):
@@ -200,11 +204,9 @@ class PointWriter:
 
     def _will_be_read(self, seen: Seen, before: IndexEntry | None) -> bool:
         """Whether a path is a file that is most likely to be read; what `_may_carry` decides needs all before it done."""
-        if seen.reason or not stat.S_ISREG(int.from_bytes(seen.stat[:4], "little")):
+        if before is not None and self._may_take_over and looks_unchanged(seen, before) and not self._options.read_again:
             return False
-        if before is None or self._options.read_again:
-            return True
-        return (self._options.kind is PointKind.FULL and self._synthesis is None) or not looks_unchanged(seen, before)
+        return not seen.reason and stat.S_ISREG(int.from_bytes(seen.stat[:4], "little"))
 
     def _carry(self, before: IndexEntry) -> None:
         if before.flags & SQLITE:
@@ -212,8 +214,7 @@ class PointWriter:
         if self._synthesis is not None:
             self._synthesis.offer(before)
         else:
-            self._register(before)
-            self._add(before)
+            self._add(before, before)
 
     def _take_over(self, entry: IndexEntry) -> None:
         """Add an entry that a synthesis has placed; of a hard link its first path tells the place."""
@@ -224,8 +225,7 @@ class PointWriter:
             entry = msgspec.structs.replace(entry, archive=0, frame=first.frame, offset=first.offset)
         elif kind is EntryType.FILE:
             self._stored_bytes += data_size(entry)
-        self._register(entry)
-        self._add(entry)
+        self._add(entry, None)
 
     def _write_member(self, seen: Seen, before: IndexEntry | None) -> None:
         """Store what is at the path now. Raises NotRead with the reason why it is left out."""
@@ -240,8 +240,7 @@ class PointWriter:
             entry = self._write_file(seen, before)
         self._note(entry, before)
         self._is_unchanged = self._is_unchanged and entry == before
-        self._register(entry)
-        self._add(entry)
+        self._add(entry, before)
 
     def _describe(
         self, path: bytes, packed: bytes, link: bytes = b"", xattrs: list[tuple[bytes, bytes]] | None = None
@@ -371,15 +370,12 @@ class PointWriter:
         self._packer.end_large(padding(member.data_bytes))
         return msgspec.structs.replace(entry, sha256=digest.digest(), frame=frame, offset=offset)
 
-    def _register(self, entry: IndexEntry) -> None:
+    def _register(self, entry: IndexEntry, nlink: int, identity: Identity) -> None:
         """Remember the first of several links, and forget it with its last."""
-        mode, _, _, nlink, _, _, _, device, inode = STAT.unpack(entry.stat)
-        if nlink < 2 or not stat.S_ISREG(mode):
-            return
-        group = self._groups.setdefault((device, inode), _Group(entry, nlink))
+        group = self._groups.setdefault(identity, _Group(entry, nlink))
         group.missing -= 1
         if group.missing <= 0:
-            del self._groups[(device, inode)]
+            del self._groups[identity]
 
     def _note(self, entry: IndexEntry, before: IndexEntry | None) -> None:
         if before is None or before.reason:
@@ -396,18 +392,26 @@ class PointWriter:
         is_same = entry.stat == before.stat and is_settled(before, self._young_from_ns)
         return is_same and bool(before.sha256) and entry.sha256 != before.sha256
 
-    def _add(self, entry: IndexEntry) -> None:
-        self._index.add(entry)
+    def _list(self, entry: IndexEntry, before: IndexEntry | None) -> None:
+        if entry == before:
+            self._index.carry(entry)
+        else:
+            self._index.add(entry)
+
+    def _add(self, entry: IndexEntry, before: IndexEntry | None) -> None:
+        self._list(entry, before)
         self._entry_count += 1
-        mode, _, _, _, size, *_ = STAT.unpack(entry.stat)
+        mode, _, _, nlink, size, _, _, device, inode = STAT.unpack(entry.stat)
         if stat.S_ISREG(mode):
             self._file_count += 1
             self._original_bytes += 0 if entry.link else size
+            if nlink > 1:
+                self._register(entry, nlink, (device, inode))
 
     def _skip(self, seen: Seen, before: IndexEntry | None) -> None:
         self._is_unchanged = self._is_unchanged and before is not None and is_left_out_alike(seen, before)
         self._skipped.add(seen.path, SkipReason(seen.reason), seen.detail)
-        self._index.add(IndexEntry(path=seen.path, stat=seen.stat, reason=seen.reason, detail=seen.detail))
+        self._list(IndexEntry(path=seen.path, stat=seen.stat, reason=seen.reason, detail=seen.detail), before)
 
     def _tell(self) -> None:
         now = time.monotonic()

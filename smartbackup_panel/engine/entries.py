@@ -173,9 +173,9 @@ def _find_problem(entry: IndexEntry, frame_counts: list[int]) -> str | None:
         return "unknown archive"
     if not 0 <= entry.frame < frame_counts[entry.archive] or not 0 <= entry.offset < 1 << 32:
         return "place outside the archive"
-    mode = int.from_bytes(entry.stat[:4], "little")
+    mode, _, _, _, size, *_ = STAT.unpack(entry.stat)
     if stat.S_ISREG(mode):
-        return _find_file_problem(entry) or _find_xattr_problem(entry)
+        return _find_file_problem(entry, size) or (None if entry.xattrs is None else _find_xattr_problem(entry.xattrs))
     if entry.segments is not None or entry.sha256:
         return "content where there is none"
     if stat.S_ISLNK(mode):
@@ -183,17 +183,16 @@ def _find_problem(entry: IndexEntry, frame_counts: list[int]) -> str | None:
         return "bad link" if bad else None
     if not stat.S_ISDIR(mode):
         return "not a file, folder or link"
-    return "a folder with a link" if entry.link else _find_xattr_problem(entry)
+    return "a folder with a link" if entry.link else _find_xattr_problem(entry.xattrs or [])
 
 
-def _find_file_problem(entry: IndexEntry) -> str | None:
+def _find_file_problem(entry: IndexEntry, size: int) -> str | None:
     if entry.path == b"":
         return "a file without a name"
     if len(entry.sha256) != 32:
         return "no checksum"
     if entry.link and (not is_safe_path(entry.link) or sort_key(entry.link) >= sort_key(entry.path)):
         return "bad hard link"
-    size = int(STAT.unpack(entry.stat)[4])
     if not 0 <= size <= MAX_SIZE_BYTES:
         return "bad size"
     return _find_segment_problem(entry.segments, size) if entry.segments is not None else None
@@ -210,8 +209,8 @@ def _find_segment_problem(segments: list[tuple[int, int]], size: int) -> str | N
     return "bad parts" if end > size else None
 
 
-def _find_xattr_problem(entry: IndexEntry) -> str | None:
-    for name, value in entry.xattrs or ():
+def _find_xattr_problem(xattrs: list[tuple[bytes, bytes]]) -> str | None:
+    for name, value in xattrs:
         if not 0 < len(name) <= 255 or b"\0" in name or b"=" in name or len(value) > MAX_XATTR_BYTES:
             return "bad attribute"
-    return "too many attributes" if len(entry.xattrs or ()) > MAX_XATTRS else None
+    return "too many attributes" if len(xattrs) > MAX_XATTRS else None

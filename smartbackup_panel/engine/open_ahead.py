@@ -36,11 +36,12 @@ class OpenAhead:
             size_bytes = self._begin(*pair)
             waiting.append((pair, size_bytes))
             ahead_bytes += size_bytes
-            while ahead_bytes > _MOST_BYTES or len(waiting) > _MOST_FILES:
+            while waiting and (not self._open or ahead_bytes > _MOST_BYTES or len(waiting) > _MOST_FILES):
                 first, size_bytes = waiting.popleft()
                 ahead_bytes -= size_bytes
                 yield first
-                self._drop(first)
+                if self._open:
+                    self._drop(first)
         for first, _ in waiting:
             yield first
             self._drop(first)

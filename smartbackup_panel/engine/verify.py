@@ -18,6 +18,7 @@ from smartbackup_panel.engine.archive_reader import ArchiveSet
 from smartbackup_panel.engine.entries import IndexEntry, data_size, entry_type
 from smartbackup_panel.engine.tar_headers import END_OF_ARCHIVE, padding, tar_headers
 
+_FRAMES_AHEAD = 4
 Advanced = Callable[[int, int], None]
 
 
@@ -156,14 +157,14 @@ class TarStream:
 
 
 def _unpack_all(file: ArchiveFile) -> Iterator[bytes]:
-    """Yield every frame's plain bytes in order, a few of them ahead."""
-    threads = len(os.sched_getaffinity(0))
+    """Yield every frame's plain bytes in order, a few of them ahead; whoever compares them keeps a core of its own busy."""
+    threads = max(1, len(os.sched_getaffinity(0)) - 1)
     running: deque[Future[bytes]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
             for number in range(file.footer.frame_count):
                 running.append(pool.submit(file.unpack, file.frame_record(number)))
-                if len(running) > 2 * threads:
+                if len(running) > _FRAMES_AHEAD * threads:
                     yield running.popleft().result()
             while running:
                 yield running.popleft().result()
