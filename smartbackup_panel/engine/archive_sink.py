@@ -15,11 +15,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from smartbackup_panel.core.errors import ArchiveDamaged, ArchiveRefused, NoSpace
+from smartbackup_panel.core.errors import ArchiveRefused, NoSpace
 from smartbackup_panel.core.tree import Codec
 from smartbackup_panel.engine import syscalls
 from smartbackup_panel.engine.archive_file import ArchiveFile
 from smartbackup_panel.engine.codecs import get_codec, squeeze
+from smartbackup_panel.engine.frame_copies import FrameCopies, Range, write_all
 from smartbackup_panel.engine.layout import (
     FRAME,
     MAX_FRAME_BYTES,
@@ -38,8 +39,6 @@ _MOST_COPIED_BYTES = 64 << 20
 
 _WRITEBACK_BYTES = 16 << 20
 """How much is handed to the disk at a time while more comes, so that the flush at the end has little left to wait for."""
-
-_CANNOT_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +64,6 @@ class FinishedArchive:
     parent_digest: bytes | None
     sha256: bytes
     size_bytes: int
-
-
-@dataclass(slots=True)
-class _Range:
-    """Bytes of another archive that are to follow here."""
-
-    fd: int
-    offset: int
-    size_bytes: int
-
-    def is_followed_by(self, fd: int, offset: int) -> bool:
-        return (fd, offset) == (self.fd, self.offset + self.size_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +103,8 @@ class ArchiveSink:
         self._spool_bytes = 0
         self._sha256 = hashlib.sha256()
         self._mark: _Mark | None = None
-        self._range: _Range | None = None
+        self._copies = FrameCopies()
+        self._range: Range | None = None
 
     @classmethod
     def create(
@@ -147,8 +135,8 @@ class ArchiveSink:
 
     @property
     def frame_count(self) -> int:
-        """How many frames are written."""
-        return len(self._frames) // FRAME.size
+        """How many frames there are."""
+        return len(self._frames) // FRAME.size + len(self._copies)
 
     @property
     def is_without_list(self) -> bool:
@@ -159,22 +147,33 @@ class ArchiveSink:
         """Append one frame. `sha256` is of its packed bytes."""
         if not 0 < plain_bytes <= MAX_FRAME_BYTES or len(sha256) != 32:
             raise ArchiveRefused("a frame with impossible sizes was handed over")
+        self._take_copies()
         self._frames += FRAME.pack(self._size_bytes, len(packed), plain_bytes, sha256)
         self._append(packed)
 
     def copy_frame(self, source: ArchiveFile, number: int) -> None:
         """Append a frame of another archive as it is, after its checksum matched; the kernel copies or shares its bytes.
 
-        Raises ArchiveDamaged, ArchiveRefused (no such frame, or one of another codec).
+        `source` stays open until the archive is finished. Raises ArchiveRefused (no such frame, or one of another codec)
+        and, some frames later or from `finish`, ArchiveDamaged.
         """
         if source.footer.codec is not self.codec:
             raise ArchiveRefused(f"{source.name} has another compression than {self.name}")
-        record = source.frame_record(number)
-        packed = source.read_packed(record)
-        if self._range is not None and not self._range.is_followed_by(source.fd, record.offset):
+        self._copies.ask(source, source.frame_record(number))
+        while self._copies.are_enough:
+            self._take_copy()
+
+    def _take_copies(self) -> None:
+        """Have no frame on its way."""
+        while self._copies:
+            self._take_copy()
+
+    def _take_copy(self) -> None:
+        fd, record, packed = self._copies.take()
+        if self._range is not None and not self._range.is_followed_by(fd, record.offset):
             self._copy_range()
         if self._range is None:
-            self._range = _Range(source.fd, record.offset, 0)
+            self._range = Range(fd, record.offset)
         self._range.size_bytes += record.packed_bytes
         self._frames += FRAME.pack(self._size_bytes, record.packed_bytes, record.plain_bytes, record.sha256)
         self._count(packed)
@@ -185,11 +184,13 @@ class ArchiveSink:
         """Copy what is waiting to be copied."""
         if self._range is not None:
             with full_disk_as_no_space(self.name):
-                _copy_bytes(self._range, self._fd)
+                self._range.append_to(self._fd)
             self._range = None
+            self._begin_writeback()
 
     def mark(self) -> None:
         """Remember this place for `rollback`."""
+        self._take_copies()
         self._copy_range()
         self._mark = _Mark(self.frame_count, self._size_bytes, self._sha256.copy())
 
@@ -197,6 +198,7 @@ class ArchiveSink:
         """Forget the frames since the last `mark`."""
         if self._mark is None:
             raise ArchiveRefused("a rollback was asked for without a mark")
+        self._copies.forget()
         self._range = None
         os.ftruncate(self._fd, self._mark.size_bytes)
         os.lseek(self._fd, self._mark.size_bytes, os.SEEK_SET)
@@ -210,7 +212,7 @@ class ArchiveSink:
         digest = hashlib.sha256(packed).digest()
         self._rows.append(BlockRow(first_path, self._spool_bytes, len(packed), plain_bytes, entry_count, digest))
         with full_disk_as_no_space(self.name):
-            _write_all(self._spool_fd, packed)
+            write_all(self._spool_fd, packed)
         self._spool_bytes += len(packed)
         self._refuse_past_limit()
 
@@ -221,6 +223,7 @@ class ArchiveSink:
 
     def finish(self, totals: Totals, earlier: list[ArchiveRow]) -> FinishedArchive:
         """Write the index area and the signed footer, and flush all to disk. `earlier` are the archives it needs."""
+        self._take_copies()
         frames = bytes(self._frames)
         shift = len(frames)
         rows = [msgspec.structs.replace(row, offset=row.offset + shift) for row in self._rows]
@@ -279,13 +282,18 @@ class ArchiveSink:
     def _append(self, packed: bytes | memoryview) -> None:
         self._copy_range()
         with full_disk_as_no_space(self.name):
-            _write_all(self._fd, packed)
+            write_all(self._fd, packed)
         self._count(packed)
 
     def _count(self, packed: bytes | memoryview) -> None:
         self._sha256.update(packed)
         self._size_bytes += len(packed)
         self._refuse_past_limit()
+        if self._range is None:
+            self._begin_writeback()
+
+    def _begin_writeback(self) -> None:
+        """Hand what is written to the disk, when it is worth it."""
         if self._size_bytes - self._on_its_way_bytes >= _WRITEBACK_BYTES:
             syscalls.begin_writeback(self._fd, self._on_its_way_bytes, self._size_bytes - self._on_its_way_bytes)
             self._on_its_way_bytes = self._size_bytes
@@ -319,6 +327,7 @@ class ArchiveSink:
         self._close()
 
     def _close(self) -> None:
+        self._copies.close()
         for fd in (self._fd, self._spool_fd, self._folder_fd):
             os.close(fd)
         self._fd = self._spool_fd = self._folder_fd = -1
@@ -360,34 +369,3 @@ def _exists(folder_fd: int, name: str) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _copy_bytes(wanted: _Range, fd: int) -> None:
-    """Append a range of another file by copy_file_range(2), or by reading and writing where the kernel cannot.
-
-    A filesystem that can (xfs, btrfs) shares whole blocks instead of copying them, where the range lies in both files alike:
-    what precedes the first whole block is copied apart.
-    """
-    at, end = wanted.offset, wanted.offset + wanted.size_bytes
-    before_block = -at % os.fstatvfs(fd).f_bsize
-    while at < end:
-        length = min(before_block, end - at) if at == wanted.offset and before_block else end - at
-        try:
-            copied = os.copy_file_range(wanted.fd, fd, length, at)
-        except OSError as error:
-            if error.errno not in _CANNOT_COPY:
-                raise
-            copied = 0
-        if copied == 0:
-            part = os.pread(wanted.fd, min(_COPY_BYTES, end - at), at)
-            if not part:
-                raise ArchiveDamaged("an archive became shorter while it was copied")
-            _write_all(fd, part)
-            copied = len(part)
-        at += copied
-
-
-def _write_all(fd: int, payload: bytes | memoryview) -> None:
-    view = memoryview(payload)
-    while view:
-        view = view[os.write(fd, view) :]

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from smartbackup_panel.core.tree import Changes, EntryType, NameList, PointKind, SkippedList, SkipReason, WriteOptions
+from smartbackup_panel.core.tree import Changes, NameList, PointKind, SkippedList, SkipReason, WriteOptions
 from smartbackup_panel.engine.applications.sqlite_copy import is_sqlite
 from smartbackup_panel.engine.archive_file import ArchiveFile
 from smartbackup_panel.engine.archive_reader import ArchiveSet
@@ -25,7 +25,7 @@ from smartbackup_panel.engine.changes import (
     merge,
 )
 from smartbackup_panel.engine.content import READ_BYTES, group_name, read_xattrs, user_name
-from smartbackup_panel.engine.entries import SQLITE, STAT, UNSTABLE, IndexEntry, data_size, entry_type
+from smartbackup_panel.engine.entries import SQLITE, STAT, UNSTABLE, IndexEntry, data_size
 from smartbackup_panel.engine.frame_packer import FramePacker
 from smartbackup_panel.engine.fsafe import DirectoryCursor, closing
 from smartbackup_panel.engine.index_writer import IndexWriter
@@ -204,7 +204,12 @@ class PointWriter:
 
     def _will_be_read(self, seen: Seen, before: IndexEntry | None) -> bool:
         """Whether a path is a file that is most likely to be read; what `_may_carry` decides needs all before it done."""
-        if before is not None and self._may_take_over and looks_unchanged(seen, before) and not self._options.read_again:
+        if (
+            before is not None
+            and self._may_take_over
+            and looks_unchanged(seen, before)
+            and not self._options.read_again
+        ):
             return False
         return not seen.reason and stat.S_ISREG(int.from_bytes(seen.stat[:4], "little"))
 
@@ -218,12 +223,11 @@ class PointWriter:
 
     def _take_over(self, entry: IndexEntry) -> None:
         """Add an entry that a synthesis has placed; of a hard link its first path tells the place."""
-        kind = entry_type(entry)
-        if kind is EntryType.HARDLINK:
+        if entry.link and entry.sha256:
             *_, device, inode = STAT.unpack(entry.stat)
             first = self._groups[(device, inode)].entry
             entry = msgspec.structs.replace(entry, archive=0, frame=first.frame, offset=first.offset)
-        elif kind is EntryType.FILE:
+        elif entry.sha256:
             self._stored_bytes += data_size(entry)
         self._add(entry, None)
 

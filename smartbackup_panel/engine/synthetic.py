@@ -24,10 +24,11 @@ TakeEntry = Callable[[IndexEntry], None]
 
 
 class _Waiting(NamedTuple):
-    """An entry whose header lies in the first archive, and how long that is."""
+    """An entry whose header lies in the first archive, how long that is, and its content with what fills the last block."""
 
     entry: IndexEntry
     header: int
+    content: int
 
 
 class Synthesis:
@@ -42,33 +43,35 @@ class Synthesis:
         self._take = take
         self._first = point.file(0)
         self._may_copy = self._first.footer.codec is codec
-        self._originals = iter(_own_list(self._first))
-        self._original: IndexEntry | None = next(self._originals, None)
+        self._originals = None if point.listing is self._first else iter(_own_list(self._first))
+        self._original = None if self._originals is None else next(self._originals, None)
         self._waiting: list[_Waiting] = []
         self._frame: int | None = None
+        self._frame_bytes = 0
         self._filled = 0
 
     def offer(self, entry: IndexEntry) -> None:
         """Take the next entry of the earlier point."""
-        if not self._may_copy or not self._is_original(entry):
+        mode, _, _, nlink, size, *_ = STAT.unpack(entry.stat)
+        is_file = stat.S_ISREG(mode)
+        if not self._may_copy or (is_file and nlink > 1) or not self._is_original(entry):
             self.flush()
             self._pack(entry)
-            return
-        waiting = _Waiting(entry, header_bytes(entry))
-        if not _has_content(entry):
+        elif not is_file:
+            waiting = _Waiting(entry, header_bytes(entry), 0)
             self._waiting.append(waiting)
             self._fill(waiting.header)
-        elif data_size(entry) > PACK_BYTES or entry.segments is not None:
-            self._offer_large(waiting)
+        elif size > PACK_BYTES or entry.segments is not None:
+            size = data_size(entry)
+            self._offer_large(_Waiting(entry, header_bytes(entry), size + -size % 512))
         else:
-            self._offer_small(waiting)
+            self._offer_small(_Waiting(entry, header_bytes(entry), size + -size % 512))
 
     def _is_original(self, entry: IndexEntry) -> bool:
         """Whether the first archive holds exactly this entry's header and content."""
+        if self._originals is None:
+            return True
         if entry.member or entry.archive:
-            return False
-        mode, _, _, nlink, *_ = STAT.unpack(entry.stat)
-        if stat.S_ISREG(mode) and nlink > 1:
             return False
         key = sort_key(entry.path)
         while self._original is not None and sort_key(self._original.path) < key:
@@ -77,15 +80,14 @@ class Synthesis:
 
     def _offer_small(self, waiting: _Waiting) -> None:
         entry = waiting.entry
-        if self._frame is not None and (entry.frame, entry.offset) != (self._frame, self._filled + waiting.header):
+        if self._frame is not None and (entry.frame != self._frame or entry.offset != self._filled + waiting.header):
             self.flush()
         self._waiting.append(waiting)
         if self._frame is None and not self._begin_frame(entry):
             self.flush()
             return
-        size = data_size(entry)
         self._filled = entry.offset
-        self._fill(size + -size % 512)
+        self._fill(waiting.content)
 
     def _begin_frame(self, entry: IndexEntry) -> bool:
         """Find the waiting entries that lie before `entry` in its frame; what came before them is packed again."""
@@ -99,6 +101,7 @@ class Synthesis:
         for waiting in earlier:
             self._pack(waiting.entry)
         self._frame = entry.frame
+        self._frame_bytes = self._first.frame_record(entry.frame).plain_bytes
         return True
 
     def _fill(self, size_bytes: int) -> None:
@@ -106,18 +109,16 @@ class Synthesis:
         if self._frame is None:
             return
         self._filled += size_bytes
-        whole = self._first.frame_record(self._frame).plain_bytes
-        if self._filled == whole:
+        if self._filled == self._frame_bytes:
             self._copy(self._frame, 1)
-        elif self._filled > whole:
+        elif self._filled > self._frame_bytes:
             self.flush()
 
     def _offer_large(self, waiting: _Waiting) -> None:
         """Copy a large file's own frames."""
         entry = waiting.entry
         self.flush()
-        size = data_size(entry)
-        missing, frame = waiting.header + size + -size % 512, entry.frame
+        missing, frame = waiting.header + waiting.content, entry.frame
         while missing > 0 and frame < self._first.footer.frame_count:
             missing -= self._first.frame_record(frame).plain_bytes
             frame += 1
@@ -131,7 +132,8 @@ class Synthesis:
         new_frame = self._packer.copy(0, frame, count)
         for waiting in self._waiting:
             entry = waiting.entry
-            self._take(msgspec.structs.replace(entry, frame=new_frame) if _has_content(entry) else entry)
+            is_placed = waiting.content or _has_content(entry)
+            self._take(msgspec.structs.replace(entry, frame=new_frame) if is_placed else entry)
         self._waiting, self._frame, self._filled = [], None, 0
 
     def flush(self) -> None:

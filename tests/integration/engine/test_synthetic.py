@@ -58,6 +58,24 @@ def test_an_unchanged_site_is_copied_frame_by_frame(store: Store, site: Path, op
     assert look(open_folder / "out") == look(site)
 
 
+def test_a_synthetic_point_straight_on_a_full_one(store: Store, site: Path, open_folder: Path) -> None:
+    make_rich_tree(site)
+    make_code(site)
+    write(site / "photo.jpg", os.urandom(3_000_000))
+    age()
+    store.back_up()
+    write(site / "plugin-02" / "file-085.php", b"<?php // changed\n" * 50)
+    (site / "plugin-05" / "file-211.php").unlink()
+    (site / "plugin-06" / "file-250.php").chmod(0o600)
+    store.back_up(earlier=0, is_synthetic=True)
+    with store.open(0) as first, store.open(1) as synthetic:
+        assert 6 <= len(frames_of(first.own) & frames_of(synthetic.own)) < first.own.footer.frame_count
+    store.path(0).unlink()
+    store.verify(1)
+    store.restore_into(open_folder / "out")
+    assert look(open_folder / "out") == look(site)
+
+
 def test_changes_since_the_full_point_are_in_a_synthetic_one(store: Store, site: Path, open_folder: Path) -> None:
     make_code(site)
     write(site / "photo.jpg", os.urandom(3_000_000))
