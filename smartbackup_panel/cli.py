@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 
@@ -25,7 +26,11 @@ from smartbackup_panel.core.errors import WrongUsage
 
 
 def main() -> None:
-    """Run one command. Wrong usage exits with 2; with --json its error is the JSON document."""
+    """Run one command. Wrong usage exits with 2; with --json its error is the JSON document.
+
+    Nothing that a start makes is garbage: it is not looked for before the services are open (Session.services).
+    """
+    gc.disable()
     try:
         program(standalone_mode=False)
     except click.ClickException as wrong:

@@ -304,6 +304,11 @@ class Settings:
     web_https: bool
     sources: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def worker_lock(self) -> str:
+        """The path of the lock that the one worker of this state folder holds while it runs."""
+        return os.path.join(self.state_dir, "locks", "worker")
+
 
 @dataclass(frozen=True, slots=True)
 class SettingDoc:

@@ -66,6 +66,7 @@ def analyze(session: Session, domain: str) -> None:
     from smartbackup_panel.commands.tables import show_facts
     from smartbackup_panel.core.model import COMMAND_LINE
 
+    session.begin_agent()
     job = session.services.requests.analyse(COMMAND_LINE, session.domain(domain).id)
     session.finish_job(session.run(job), lambda result: show_facts(result.items()))
 

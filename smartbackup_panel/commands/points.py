@@ -29,6 +29,7 @@ def backup(
 
     if (domain is None) == (not every):
         raise WrongUsage("name a domain, or give --all", hint="smartbackup backup shop.example.com")
+    session.begin_agent()
     options = {"files": not databases_only, "databases": not files_only}
     requests = session.services.requests
     if domain is not None:
@@ -79,6 +80,7 @@ def verify(session: Session, domain: str, point: str | None, level: str | None) 
     from smartbackup_panel.commands.tables import show_table
     from smartbackup_panel.core.model import COMMAND_LINE
 
+    session.begin_agent()
     found = session.domain(domain).id
     chosen = session.services.queries.point_named(COMMAND_LINE, found, point).id if point else None
     job = session.services.requests.verify(COMMAND_LINE, found, chosen, level)

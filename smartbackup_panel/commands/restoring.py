@@ -53,6 +53,7 @@ def restore(
         raise WrongUsage(
             "nobody can be asked here", hint="Add --yes to restore, or --plan to only see what it would do."
         )
+    session.begin_agent()
     domain_id = domain_of(session, domain)
     services = session.services
     chosen = services.queries.point_named(COMMAND_LINE, domain_id, point)
@@ -87,6 +88,7 @@ def undo(session: Session, domain: str) -> None:
     """Take back the last restore of a domain."""
     from smartbackup_panel.core.model import COMMAND_LINE
 
+    session.begin_agent()
     job = session.services.requests.undo(COMMAND_LINE, domain_of(session, domain), None, secrets.token_hex(16))
     session.finish_job(session.run(job), _tell_done)
 

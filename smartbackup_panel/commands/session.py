@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import sys
 import time
@@ -44,7 +45,15 @@ class Session:
             from smartbackup_panel.bootstrap import open_services
 
             self._services = open_services(self.settings)
+            gc.freeze()
+            gc.enable()
         return self._services
+
+    def begin_agent(self) -> None:
+        """Begin the agent of a job that this command is about to run: it starts while the services are imported."""
+        from smartbackup_panel.services.early_agent import begin_early
+
+        begin_early(self.settings)
 
     def domain(self, name: str) -> Domain:
         """Return a domain by name; one that is not known yet is looked for in the panel's inventory first."""

@@ -69,20 +69,22 @@ class _Spare:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._is_replaced = False
         self._is_wanted = threading.Event()
         self._child: Child | None = None
         self._thread: threading.Thread | None = None
 
-    def keep(self) -> None:
-        """Have a spare from now on."""
+    def begin(self, *, is_replaced: bool) -> None:
+        """Have a spare; one that is taken `is_replaced` from now on, or the last one."""
         with self._lock:
+            self._is_replaced = is_replaced
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, name="spare agent", daemon=True)
                 self._thread.start()
         self._is_wanted.set()
 
     def take(self) -> Child | None:
-        """Return the spare, or None; the next one is started meanwhile.
+        """Return the spare, or None; the next one, if there is to be one, is started meanwhile.
 
         A thread that gives way to others gets none: only a child that it starts itself has all of its priorities.
         """
@@ -91,7 +93,8 @@ class _Spare:
             if child is None or (child.process.poll() is None and not _has_our_priority(child)):
                 return None
             self._child = None
-        self._is_wanted.set()
+        if self._is_replaced:
+            self._is_wanted.set()
         if child.process.poll() is not None:
             child.discard()
             return None
@@ -120,7 +123,12 @@ _spare = _Spare()
 
 def keep_agent_ready() -> None:
     """Keep one agent ready in this process from now on, for whichever job comes next."""
-    _spare.keep()
+    _spare.begin(is_replaced=True)
+
+
+def begin_agent() -> None:
+    """Begin one agent for the first job of this process; further jobs start their own."""
+    _spare.begin(is_replaced=False)
 
 
 def take_agent() -> Child:

@@ -60,7 +60,7 @@ def find_alarms(installation: Installation, actor: Actor = PANEL, *, worker_is_l
     if clock is not None and abs(now - clock[1]) < CLOCK_SUSPECT_FOR:
         found.append(clock_alarm(timedelta(seconds=float(clock[0])), clock[1]))
     if not worker_is_looking and every:
-        silent = worker_alarm(seen[1] if seen else None, is_locked(installation.worker_lock), now)
+        silent = worker_alarm(seen[1] if seen else None, is_locked(installation.settings.worker_lock), now)
         found += [silent] if silent is not None else []
     return found
 

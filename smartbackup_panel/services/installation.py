@@ -54,7 +54,3 @@ class Installation:
         folder = os.path.join(self.settings.state_dir, "tmp")
         os.makedirs(folder, mode=0o700, exist_ok=True)
         return folder
-
-    @property
-    def worker_lock(self) -> str:
-        return os.path.join(self.settings.state_dir, "locks", "worker")

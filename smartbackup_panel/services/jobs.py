@@ -199,7 +199,7 @@ def _end_dead_of(installation: Installation, tx: Connection, key: str) -> None:
     if job is None or job.state is not JobState.RUNNING:
         return
     runner = jobs.list_runners(tx).get(job.id) or ""
-    is_left_by_worker = runner == WORKER and job.result is not None and not is_locked(installation.worker_lock)
+    is_left_by_worker = runner == WORKER and job.result is not None and not is_locked(installation.settings.worker_lock)
     if is_left_by_worker or _has_died(runner):
         _end_dead(installation, tx, job)
 

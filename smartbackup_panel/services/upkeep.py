@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 @contextmanager
 def being_the_worker(installation: Installation) -> Iterator[None]:
     """Hold the worker's lock; raises WorkerUnavailable when another process has it: two would run live jobs twice."""
-    lock = try_lock(installation.worker_lock)
+    lock = try_lock(installation.settings.worker_lock)
     if lock is None:
         hint = "One worker is enough: the one that runs does what is due."
         raise WorkerUnavailable("another worker runs for this state folder", hint=hint)
@@ -47,7 +47,7 @@ def being_the_worker(installation: Installation) -> Iterator[None]:
 
 def worker_runs(installation: Installation) -> bool:
     """Return whether a worker runs for this state folder now."""
-    return is_locked(installation.worker_lock)
+    return is_locked(installation.settings.worker_lock)
 
 
 def clean_up(installation: Installation) -> list[str]:
