@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from smartbackup_panel.adapters.db import domains, people, points, schedules, statistics
+from smartbackup_panel.adapters.db import domains, jobs, people, points, schedules, statistics
 from smartbackup_panel.core.activity import describe_change, have_agreed, is_unsettled, settle
 from smartbackup_panel.core.cron_words import in_words
 from smartbackup_panel.core.errors import WrongUsage
@@ -49,6 +49,9 @@ SUSPENDED_WORDS = "suspended by the panel"
 HISTORY_READINGS = 60
 CONFIRM_AFTER = timedelta(days=1)
 LATE = timedelta(minutes=15)
+BEFORE_ITS_TIME = timedelta(minutes=1)
+"""A backup that began this much before a planned run is that run: cron's minute begins before ours may have."""
+
 CLOCK_SET_BACK = timedelta(hours=1)
 CATCH_UP_WITHIN = timedelta(hours=4)
 MINIMUM_RUN_SECONDS = 2.0
@@ -272,7 +275,8 @@ def enqueue_due(installation: Installation, *, spread: bool = True) -> list[str]
 
     However many runs were missed while the worker was down, one job catches up (SECURITY rule 26). Where many domains
     were missed their one run each is spread over the time that the server needs for them; without `spread` all are made now.
-    In a blackout nothing is made; what was due in it follows after its end, spread likewise.
+    In a blackout nothing is made; what was due in it follows after its end, spread likewise. Where cron starts the runs,
+    only what it missed is made.
     """
     now = installation.clock.now()
     if spread and is_blackout(installation, now):
@@ -280,6 +284,8 @@ def enqueue_due(installation: Installation, *, spread: bool = True) -> list[str]
     made: list[str] = []
     with installation.state.write() as tx:
         due = schedules.list_due(tx, now)
+        if installation.settings.schedule_mode == "cron":
+            due = _left_by_cron(tx, due, now)
         late = [row for row in due if row[1].next_run_at is not None and now - row[1].next_run_at >= LATE]
         delays = _catch_up_delays(installation, tx, [row[0] for row in late]) if spread else {}
         for domain_id, schedule, kind in due:
@@ -288,12 +294,37 @@ def enqueue_due(installation: Installation, *, spread: bool = True) -> list[str]
             if delay:
                 schedules.set_next_run(tx, domain_id, now + delay, kind)
                 continue
-            if installation.settings.schedule_mode == "worker":
-                params: dict[str, object] = {"type": kind or "auto"}
-                job, _ = submit(installation, tx, JobKind.BACKUP, domain_id, SCHEDULER, params, f"backup:{domain_id}")
-                made.append(job.id)
+            if installation.settings.schedule_mode == "cron":
+                log.warning("cron did not begin a run: it is made now", extra={"domain": domain_id})
+            params: dict[str, object] = {"type": kind or "auto"}
+            job, _ = submit(installation, tx, JobKind.BACKUP, domain_id, SCHEDULER, params, f"backup:{domain_id}")
+            made.append(job.id)
             _set_next(tx, domain_id, schedule, now)
     return made
+
+
+def _left_by_cron(tx: Connection, due: list[schedules.Due], now: datetime) -> list[schedules.Due]:
+    """Return the runs that cron should have begun and did not (the server was off, its file or cron itself was gone).
+
+    Those that it did begin are moved on; the others it has `LATE` for. What is no slot of its schedule, such as a run that
+    was missed and put off, is nothing that cron knows.
+    """
+    backups = jobs.newest_backups(tx, [row[0] for row in due])
+    left: list[schedules.Due] = []
+    for row in due:
+        domain_id, schedule, _ = row
+        planned, begun = schedule.next_run_at, backups.get(domain_id)
+        assert planned is not None, "it is due"
+        if begun is not None and begun >= planned - BEFORE_ITS_TIME:
+            _set_next(tx, domain_id, schedule, now)
+        elif now - planned >= LATE or not _is_slot(schedule, planned):
+            left.append(row)
+    return left
+
+
+def _is_slot(schedule: Schedule, at: datetime) -> bool:
+    slot = next_slot(schedule, at - timedelta(seconds=1))
+    return slot is not None and slot.at == at
 
 
 def is_blackout(installation: Installation, now: datetime) -> bool:

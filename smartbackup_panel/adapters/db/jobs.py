@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, insert, or_, select, update
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
 from smartbackup_panel.adapters.db.tables import domains, job_log, jobs
 from smartbackup_panel.core.errors import SmartBackupError
@@ -170,6 +170,16 @@ def latest_jobs(tx: Connection, domain_ids: list[str]) -> dict[str, Job]:
     for row in tx.execute(query.order_by(jobs.c.created_at)):
         newest[row.domain_id] = job_of_row(row)
     return newest
+
+
+def newest_backups(tx: Connection, domain_ids: list[str]) -> dict[str, datetime]:
+    """Return when the newest backup of each domain that has one was asked for."""
+    query = (
+        select(jobs.c.domain_id, func.max(jobs.c.created_at).label("newest"))
+        .where(jobs.c.domain_id.in_(domain_ids), jobs.c.kind == JobKind.BACKUP)
+        .group_by(jobs.c.domain_id)
+    )
+    return {row.domain_id: row.newest for row in tx.execute(query)}
 
 
 def list_failing_backups(tx: Connection, since: datetime) -> dict[str, list[Job]]:

@@ -41,8 +41,12 @@ def list_pinned(tx: Connection) -> dict[str, Schedule]:
     return {row.domain_id: _schedule(row) for row in tx.execute(select(schedules).where(schedules.c.pinned))}
 
 
-def list_due(tx: Connection, now: datetime) -> list[tuple[str, Schedule, PointKind | None]]:
-    """Return (domain id, schedule, kind of the due run) of the covered domains whose next run has come."""
+Due = tuple[str, Schedule, PointKind | None]
+"""A domain's id, its schedule, and the kind of its run that is due."""
+
+
+def list_due(tx: Connection, now: datetime) -> list[Due]:
+    """Return the covered domains whose next run has come."""
     query = (
         select(schedules)
         .join(domains, domains.c.id == schedules.c.domain_id)

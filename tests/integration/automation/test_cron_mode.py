@@ -6,15 +6,16 @@ import os
 import re
 import subprocess
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from smartbackup_panel.adapters.cron_files import CronFiles
 from smartbackup_panel.adapters.db import domains, schedules
-from smartbackup_panel.core.model import DomainState
+from smartbackup_panel.core.model import COMMAND_LINE, Domain, DomainState
 from smartbackup_panel.services import cron_mode, scheduling
-from tests.support.clock import a_host
+from tests.support.clock import Host, a_host
 
 CRON = Path("/usr/sbin/cron")
 FOREIGN = "# somebody else's\n0 4 * * * root /bin/true\n"
@@ -43,13 +44,46 @@ def test_a_domains_file_has_the_header_and_one_line_a_run(tmp_path: Path) -> Non
         assert cron_mode.problems(host.installation) == [] or time.timezone != 0
 
 
-def test_the_worker_makes_no_runs_of_its_own_then(tmp_path: Path) -> None:
+def next_run(host: Host, domain: Domain) -> datetime:
+    with host.installation.state.read() as tx:
+        plan = schedules.find_schedule(tx, domain.id)
+    assert plan is not None and plan.next_run_at is not None
+    return plan.next_run_at
+
+
+def test_the_worker_makes_no_runs_of_its_own_where_cron_does(tmp_path: Path) -> None:
     with a_host(tmp_path, SCHEDULE_MODE="cron") as host:
         domain = host.add_domain("shop.example")
         host.analyse(domain, 50)
-        host.clock.move(days=2)
+        for _ in range(3):
+            host.clock.moment = next_run(host, domain)
+            assert scheduling.enqueue_due(host.installation) == []
+            host.services.requests.backup(COMMAND_LINE, domain.id, "auto")
+            host.clock.move(minutes=30)
+            assert scheduling.enqueue_due(host.installation) == []
+            assert next_run(host, domain) > host.clock.now()
+            for job in host.unfinished():
+                host.finish(job)
+
+
+def test_what_cron_missed_is_made_up_once_and_spread(tmp_path: Path) -> None:
+    """Case T47: the server was off for three windows, or cron, or its file."""
+    with a_host(tmp_path, SCHEDULE_MODE="cron", CONCURRENCY="4") as host:
+        every = [host.add_domain(f"site{number}.example") for number in range(20)]
+        for domain in every:
+            host.analyse(domain, 50)
+            host.add_point(domain, seconds=300)
+        host.clock.moment = min(next_run(host, domain) for domain in every) + timedelta(minutes=14)
         assert scheduling.enqueue_due(host.installation) == []
-        assert host.unfinished() == []
+        host.clock.move(days=3, hours=8)
+        made = scheduling.enqueue_due(host.installation)
+        assert len(made) == 4
+        for _ in range(80):
+            for job in host.unfinished():
+                host.finish(job)
+            host.clock.move(minutes=1)
+            made += scheduling.enqueue_due(host.installation)
+        assert len(made) == len(set(made)) == 20
 
 
 def test_files_go_with_the_domain_and_with_the_mode_and_foreign_ones_stay(tmp_path: Path) -> None:
