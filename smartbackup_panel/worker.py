@@ -157,8 +157,9 @@ class Worker:
         waiting = pacing.ready(self.installation, upkeep.jobs_to_run(self.installation, interrupted=interrupted))
         for job in waiting:
             if job.id not in self._handed_over:
+                assert job.domain_id is not None, "what concerns no domain is never queued"
                 beside = f"{job.kind}:{job.id}" if job.kind in ALONGSIDE else None
-                engine.enqueue(job.id, beside or job.domain_id or "installation", job.priority)
+                engine.enqueue(job.id, beside or job.domain_id, job.priority)
         self._handed_over = {job.id for job in waiting}
 
     def _forget(self, engine: JobEngine) -> None:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 STATS_COLUMNS = (
     *("domain", "points", "runs", "success_ratio", "stored_bytes", "original_bytes", "growth_bytes_a_day"),
-    *("saved_by_increments", "saved_by_compression", "mean_seconds", "last_point_at"),
+    *("saved_by_increments", "saved_by_compression", "saved_by_exclusions", "saved_by_tables", "mean_seconds"),
+    "last_point_at",
 )
 
 
@@ -76,10 +77,11 @@ def analyze(session: Session, domain: str) -> None:
 def reconcile(session: Session) -> None:
     """Look at the panel's inventory now: find new domains, and those that are gone."""
     from smartbackup_panel.commands.tables import show_facts
+    from smartbackup_panel.core.model import COMMAND_LINE
     from smartbackup_panel.services.coverage import cover_new_domains
     from smartbackup_panel.services.domains import reconcile as reconcile_now
 
-    found = asdict(reconcile_now(session.services.installation))
+    found = asdict(reconcile_now(session.services.installation, COMMAND_LINE))
     cover_new_domains(session.services.installation)
     session.answer(found, lambda: show_facts((name, _listed(value)) for name, value in found.items()))
 

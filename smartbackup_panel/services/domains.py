@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import secrets
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection
 
-from smartbackup_panel.adapters.db import domains, people, points, schedules
+from smartbackup_panel.adapters.db import domains, jobs, people, points, schedules
 from smartbackup_panel.core.errors import UnknownDomain
-from smartbackup_panel.core.model import PANEL, Actor, Domain, DomainState, PanelDomain
+from smartbackup_panel.core.model import PANEL, Actor, Domain, DomainState, JobKind, JobState, LogLine, PanelDomain
 from smartbackup_panel.core.names import check_domain_name
 from smartbackup_panel.core.ports import PanelEvent
 from smartbackup_panel.services.installation import Installation
+from smartbackup_panel.services.jobs import this_process
 from smartbackup_panel.services.lost_points import adopt, holds_points
+
+MOST_NAMES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +60,16 @@ def note_event(installation: Installation, event: PanelEvent) -> None:
         domains.announce_deletion(tx, installation.panel.id, event.name, announced)
 
 
-def reconcile(installation: Installation) -> Reconciled:
-    """Compare the inventory with the records and bring these up to date.
+def reconcile(installation: Installation, actor: Actor = PANEL) -> Reconciled:
+    """Compare the inventory with the records and bring these up to date. What changed is kept as a job of this kind.
+
+    It is done at once, in no queue: a new domain is known however busy the server is.
 
     A domain that is gone becomes `deleted` where the panel announced it, else `missing`: its owner can put it back.
     A folder that has another owner than before is another domain; its owner sees nothing of the old one (rule 29).
     One that the state does not know though the store has its points (the state was lost) comes back with them.
     """
+    began = installation.clock.now()
     found = {item.uid: item for item in installation.panel.list_domains()}
     with installation.state.read() as tx:
         recorded = {domain.panel_uid for domain in domains.list_domains(tx, PANEL)}
@@ -80,7 +89,32 @@ def reconcile(installation: Installation) -> Reconciled:
                 if outcome:
                     lists[outcome].append(domain.name)
         people.set_note(tx, "reconciled", str(len(found)), installation.clock.now())
-    return Reconciled(**{name: tuple(names) for name, names in lists.items()}, total=len(found))
+        changed = Reconciled(**{name: tuple(names) for name, names in lists.items()}, total=len(found))
+        if any(lists.values()):
+            _record(installation, tx, changed, actor, began)
+    return changed
+
+
+def _record(installation: Installation, tx: Connection, changed: Reconciled, actor: Actor, began: datetime) -> None:
+    """Keep what a look changed where all that happened is looked up: as a job that is done."""
+    now = installation.clock.now()
+    job, _ = jobs.submit(tx, JobKind.RECONCILE, None, actor, {}, f"reconcile:{secrets.token_hex(16)}", began)
+    jobs.start(tx, job.id, this_process(), began)
+    jobs.add_log(tx, job.id, [LogLine(now, "info", text) for text in _sentences(changed)])
+    jobs.finish(tx, job.id, JobState.DONE, now, asdict(changed), None)
+
+
+def _sentences(changed: Reconciled) -> Iterator[str]:
+    for names, said in (
+        (changed.created, "new"),
+        (changed.returned, "back again"),
+        (changed.missing, "not in the inventory any more, the points are kept"),
+        (changed.deleted, "deleted by the panel, the points are kept for the days of grace"),
+        (changed.changed, "with another owner, folder, log or state"),
+    ):
+        more = len(names) - MOST_NAMES
+        if names:
+            yield f"{said}: {', '.join(names[:MOST_NAMES])}" + (f" and {more} more" if more > 0 else "")
 
 
 def _take_over(installation: Installation, tx: Connection, domain: Domain | None, item: PanelDomain) -> str | None:

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
@@ -79,7 +79,6 @@ class JobContext:
 
 
 UseCase = Callable[[JobContext, Domain], Outcome]
-WholeCase = Callable[[JobContext], Outcome]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,6 @@ class Runner:
     installation: Installation
     use_cases: Mapping[JobKind, UseCase]
     name: str
-    whole_cases: Mapping[JobKind, WholeCase] = field(default_factory=dict)
     afterwards: Callable[[Installation, str], None] | None = None
     """What is done for a domain after each of its jobs, which has ended by then, but still under the domain's lock."""
 
@@ -97,7 +95,8 @@ class Runner:
         """Run a job to its end and return it as it ended; an error is recorded, not raised. Once ended, nothing happens."""
         job = self._job(job_id)
         domain_id = job.domain_id
-        if domain_id is None or job.kind in ALONGSIDE:
+        assert domain_id is not None, "what concerns no domain is never queued"
+        if job.kind in ALONGSIDE:
             return self._run(job_id, watch)
         lock = self.installation.domain_lock(domain_id)
         try:
@@ -135,8 +134,7 @@ class Runner:
 
     def _dispatch(self, context: JobContext) -> Outcome:
         job = context.job
-        if job.domain_id is None:
-            return self.whole_cases[job.kind](context)
+        assert job.domain_id is not None, "as above"
         with self.installation.state.read() as tx:
             domain = domains.get_domain(tx, job.domain_id)
         if not self.installation.panel.owns(job.actor, domain.panel_uid):

@@ -21,6 +21,7 @@ class Figures:
     """Ratios lie between 0.0 and 1.0 and are None where there is nothing to compute them from; sizes are bytes.
 
     `saved_by_increments` and `saved_by_compression` are shares of what full, uncompressed points would take;
+    `saved_by_exclusions` of the newest points' files with the excluded ones, `saved_by_tables` of their databases' text;
     `achieved_interval_seconds` is the longest time between two points that follow each other.
     """
 
@@ -34,6 +35,8 @@ class Figures:
     achieved_interval_seconds: float | None
     saved_by_increments: float | None
     saved_by_compression: float | None
+    saved_by_exclusions: float | None
+    saved_by_tables: float | None
     tables_left_out: int
     mean_seconds: float | None
     forecast_seconds: float | None
@@ -64,7 +67,7 @@ def _figures(
 ) -> Figures:
     runs = sum(count for state, count in ended.items() if state != JobState.CANCELLED)
     good = ended.get(JobState.DONE, 0) + ended.get(JobState.PARTIAL, 0)
-    newest = {row.domain_id: row for row in rows}
+    newest = list({row.domain_id: row for row in rows}.values())
     fulls = [row for row in rows if row.kind == PointKind.FULL]
     stored = sum(row.archive_bytes + row.dump_bytes for row in rows)
     content = sum(row.original_bytes for row in rows)
@@ -75,13 +78,15 @@ def _figures(
         success_ratio=_rounded(_ratio(good, runs)),
         points=len(rows),
         stored_bytes=stored,
-        original_bytes=sum(row.original_bytes for row in newest.values()),
+        original_bytes=sum(row.original_bytes for row in newest),
         growth_bytes_a_day=None if is_server else _growth(rows),
         planned_interval_seconds=planned,
         achieved_interval_seconds=None if is_server else _longest_gap([row.created_at for row in rows]),
         saved_by_increments=_rounded(_saved(archives, content * full_ratio if full_ratio else 0)),
         saved_by_compression=_rounded(1 - full_ratio) if full_ratio is not None else None,
-        tables_left_out=sum(row.tables_left_out for row in newest.values()),
+        saved_by_exclusions=_left_out([(row.excluded_bytes, row.original_bytes) for row in newest]),
+        saved_by_tables=_left_out([(row.rows_left_out_bytes, row.dump_original_bytes) for row in newest]),
+        tables_left_out=sum(row.tables_left_out for row in newest),
         mean_seconds=_rounded(_ratio(sum(row.seconds for row in rows), len(rows))),
         forecast_seconds=_forecast(rows),
     )
@@ -102,6 +107,12 @@ def _growth(rows: list[PointFigures]) -> float | None:
 
 def _longest_gap(moments: list[datetime]) -> float | None:
     return max(((later - earlier).total_seconds() for earlier, later in pairwise(moments)), default=None)
+
+
+def _left_out(sizes: list[tuple[int, int]]) -> float | None:
+    """Return the share of what was left out, from pairs of its bytes and those that were kept."""
+    left_out, kept = (sum(column) for column in zip(*sizes, strict=True)) if sizes else (0, 0)
+    return _rounded(_ratio(left_out, left_out + kept))
 
 
 def _ratio(part: float, whole: float) -> float | None:

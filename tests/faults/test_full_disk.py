@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from smartbackup_panel.bootstrap import open_services
 from smartbackup_panel.core.model import COMMAND_LINE, JobState
 from smartbackup_panel.services.alarms import find_alarms
 from smartbackup_panel.settings import load_settings
-from tests.support.installation import Installation, make_installation
+from tests.support.installation import SMARTBACKUP, Installation, make_installation
+from tests.support.sites import differences
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small filesystem")
 SMALL, LARGE = "small.example.test", "large.example.test"
@@ -61,3 +63,27 @@ def test_a_full_disk_is_a_recorded_failure_and_the_other_domains_go_on(cramped: 
     ]
     assert len(told) == 1
     services.installation.state.close()
+
+
+def test_a_tenant_past_its_quota_keeps_its_site(installation: Installation) -> None:
+    """strace says EDQUOT for the agent's third folder and all later ones, as the kernel does where a user has no room left."""
+    site = installation.add_site(LARGE, {f"folder-{number}/index.html": "<h1>words</h1>\n" for number in range(9)})
+    made = installation.smartbackup("backup", LARGE)
+    backed_up = site.tree()
+    site.write("folder-0/index.html", "<h1>newer</h1>\n")
+    newer, beside = site.tree(), sorted(os.listdir(installation.domains_root))
+    command = ["restore", LARGE, "--point", made["point"], "--yes"]
+    traced = ["/usr/bin/strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=mkdirat"]
+    refused = subprocess.run(
+        [*traced, "-e", "inject=mkdirat:error=EDQUOT:when=3+", str(SMARTBACKUP), *command, "--json"],
+        env=installation.environment,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert refused.returncode != 0
+    assert json.loads(refused.stdout)["error"]["code"] == "space.none", refused.stdout
+    assert not differences(newer, site.tree())
+    assert sorted(os.listdir(installation.domains_root)) == beside
+    installation.smartbackup(*command)
+    assert not differences(backed_up, site.tree())

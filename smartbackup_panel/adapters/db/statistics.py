@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, delete, func, select
 
@@ -16,7 +17,7 @@ ENDED = (JobState.DONE, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED)
 
 @dataclass(frozen=True, slots=True)
 class PointFigures:
-    """One point as figures: sizes in bytes, duration in seconds."""
+    """One point as figures: sizes in bytes, duration in seconds. `excluded_bytes` and `rows_left_out_bytes` are not in it."""
 
     domain_id: str
     kind: str
@@ -27,6 +28,8 @@ class PointFigures:
     original_bytes: int
     seconds: float
     tables_left_out: int
+    rows_left_out_bytes: int
+    excluded_bytes: int
 
 
 def mean_seconds(tx: Connection, since: datetime) -> dict[str, float]:
@@ -54,7 +57,11 @@ def list_figures(tx: Connection, since: datetime, domain_id: str | None = None) 
             dump_original_bytes=sum(dump["original_bytes"] for dump in row.databases),
             original_bytes=row.original_bytes,
             seconds=row.seconds,
-            tables_left_out=sum(_tables_left_out(dump["report"]) for dump in row.databases),
+            tables_left_out=sum(bool(table.get("data_left_out")) for dump in row.databases for table in _tables(dump)),
+            rows_left_out_bytes=sum(
+                int(table.get("bytes_left_out", 0)) for dump in row.databases for table in _tables(dump)
+            ),
+            excluded_bytes=int((row.left_out or {}).get("bytes", 0)),
         )
         for row in tx.execute(query)
     ]
@@ -112,13 +119,9 @@ def forget_jobs(tx: Connection, before: datetime) -> list[str]:
     return ids
 
 
-def _tables_left_out(report: dict[str, object]) -> int:
-    tables = report.get("tables")
-    return (
-        sum(bool(isinstance(table, dict) and table.get("data_left_out")) for table in tables)
-        if isinstance(tables, list)
-        else 0
-    )
+def _tables(dump: dict[str, Any]) -> list[dict[str, Any]]:  # Any: JSON
+    """Return the rows of a dump's report; a dump that was imported has none."""
+    return [table for table in dump["report"].get("tables") or [] if isinstance(table, dict)]
 
 
 def forget_points(tx: Connection, domain_id: str) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.integration.databases.laravel_site import DOMAIN, add_laravel
 from tests.integration.databases.tenant import Tenant
 from tests.support.installation import make_installation
@@ -35,6 +37,9 @@ def test_a_domains_own_choice_comes_on_top_of_the_settings_and_is_measured(alice
         ]
         assert database["bytes_left_out"] >= 60_000
         assert database["saved_ratio"] > 0.9
+        figures = installation.smartbackup("stats", DOMAIN)
+        assert figures["saved_by_tables"] == pytest.approx(database["saved_ratio"], abs=0.05)
+        assert figures["tables_left_out"] == 2
         told = installation.smartbackup("databases", DOMAIN, "--rows", "nothing", "--without-rows", "visit?")
         assert (told["rows"], told["without_rows"], told["own"]) == ("nothing", ["log_*", "visit?"], True)
         site.back_up()

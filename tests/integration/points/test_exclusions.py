@@ -13,6 +13,7 @@ from smartbackup_panel.core.model import COMMAND_LINE, Actor, JobKind, JobState,
 from smartbackup_panel.core.tree import EntryType, SkipReason
 from smartbackup_panel.engine.exclusions import compile_exclusions
 from smartbackup_panel.services import store
+from smartbackup_panel.services.statistics import domain_figures
 from tests.integration.points.living import Living
 from tests.unit.core.test_exclusion_profiles import FIFTEEN
 
@@ -63,6 +64,8 @@ def test_a_cache_is_left_out_listed_weighed_and_its_folder_kept(living: Living) 
         {"path": "wp-content/cache/page.html", "files": 1, "bytes": 1000},
     ]
     meta = json.loads((living.store / f"{point.archive}.meta").read_text())
+    figures = domain_figures(living.host.installation, COMMAND_LINE, living.domain.id)
+    assert figures.saved_by_exclusions == round(1500 / (1500 + point.original_bytes), 3) > 0
     assert meta["excluded_patterns"] == 4
     assert meta["point"]["left_out"]["bytes"] == 1500
     restored = living.restored(point)
