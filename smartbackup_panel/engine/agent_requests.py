@@ -291,8 +291,9 @@ class AgentRequests:
                     self._told("restore"),
                     may_replace=not is_beside_live,
                 )
+                # The plan has just read and checked the whole index; its blocks still have to have their checksums.
                 with point.reading_ahead():
-                    return writer.write(choose(point.index(), self._spool, request.options))
+                    return writer.write(choose(point.index(checked=False), self._spool, request.options))
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise RestoreFailed(f"the restored files cannot be written: {error.strerror}") from error
