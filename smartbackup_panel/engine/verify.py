@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,10 +13,10 @@ from concurrent.futures.thread import ThreadPoolExecutor
 
 from smartbackup_panel.core.errors import ArchiveDamaged
 from smartbackup_panel.core.quoting import quoted
-from smartbackup_panel.core.tree import EntryType, VerifySummary
+from smartbackup_panel.core.tree import VerifySummary
 from smartbackup_panel.engine.archive_file import ArchiveFile
 from smartbackup_panel.engine.archive_reader import ArchiveSet
-from smartbackup_panel.engine.entries import IndexEntry, data_size, entry_type
+from smartbackup_panel.engine.entries import MODE_AND_SIZE, IndexEntry, data_size
 from smartbackup_panel.engine.tar_headers import END_OF_ARCHIVE, padding, tar_headers
 
 _FRAMES_AHEAD = 4
@@ -51,19 +52,19 @@ def _verify_own(point: ArchiveSet, advanced: Advanced) -> int:
         return 0
     entry_count = file_count = stored_files = original_bytes = skipped_count = 0
     for entry in point.index():
-        kind = entry_type(entry)
-        if kind is EntryType.SKIPPED:
+        if entry.reason:
             skipped_count += 1
             continue
         entry_count += 1
-        if kind in (EntryType.FILE, EntryType.HARDLINK):
+        mode, size = MODE_AND_SIZE.unpack_from(entry.stat)
+        has_content = stat.S_ISREG(mode) and not entry.link
+        if stat.S_ISREG(mode):
             file_count += 1
-        if kind is EntryType.FILE:
-            original_bytes += int.from_bytes(entry.stat[16:24], "little")
+            original_bytes += size if has_content else 0
         if entry.member != own_number:
             continue
         stream.expect(tar_headers(entry), entry)
-        if kind is EntryType.FILE:
+        if has_content:
             _verify_content(stream, entry)
             stored_files += 1
         if entry_count % 500 == 0:
