@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -13,22 +14,30 @@ from smartbackup_panel.core.database_hosts import parse_endpoint
 from smartbackup_panel.engine.applications.php_login import NOT_BACKED_UP, Row, is_port, kind_of_driver
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_.]*)\}")
+_PLAIN = re.compile(r"\s*+(?:export\s++)?+[^=]*+=\s*+'")
+_BLANKS = re.compile(r"\s{64,}+")
+"""The parser's own expressions take the square of such a run's length, and no login holds one."""
+
 _VALUE_LIMIT = 4_096
 _URLS = ("DB_URL", "DATABASE_URL")
 
 
-def read_dotenv(source: str) -> tuple[dict[str, str], frozenset[str]]:
+def read_dotenv(source: str, limit_seconds: float) -> tuple[dict[str, str], frozenset[str]] | None:
     """Return the variables, and the names of those that refer to something that the file does not set before them.
 
-    As in PHP's dotenv, `${NAME}` counts outside single quotes alone.
+    As in PHP's dotenv, `${NAME}` counts outside single quotes alone. None for what takes longer than `limit_seconds`.
     """
+    deadline = time.monotonic() + limit_seconds
     values: dict[str, str] = {}
     unknown: set[str] = set()
+    source = _BLANKS.sub(lambda run: "\n" if "\n" in run[0] or "\r" in run[0] else " ", source)
     for binding in parse_stream(io.StringIO(source)):
+        if time.monotonic() > deadline:
+            return None
         if binding.key is None or binding.error:
             continue
-        text = binding.value or ""
-        is_plain = re.match(r"\s*(?:export\s+)?[^=]*=\s*'", binding.original.string) is not None
+        text = (binding.value or "")[:_VALUE_LIMIT]
+        is_plain = _PLAIN.match(binding.original.string) is not None
         names = [] if is_plain else _REFERENCE.findall(text)
         if any(name not in values or name in unknown for name in names):
             unknown.add(binding.key)

@@ -111,7 +111,10 @@ def _with_address(
         source = (
             decoded(reader.read(joined(folder, name), CONFIG_LIMIT_BYTES) or b"") if name in folders[folder] else ""
         )
-        more, unknown_there = read_dotenv(source or "")
+        read = read_dotenv(source or "", reader.seconds_left)
+        if read is None:
+            return {**found, "databases": [], "warnings": [f"{name.decode()} takes too long to read: it was not read."]}
+        more, unknown_there = read
         values |= more
         unknown = unknown - more.keys() | unknown_there
     login, warnings = dotenv_login(values, unknown)

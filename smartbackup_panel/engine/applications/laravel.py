@@ -38,7 +38,10 @@ def _read_config(reader: BoundedReader, config: bytes, is_there: bool) -> tuple[
     source = None if raw is None else decoded(raw)
     if source is None:
         return [], [".env cannot be read: it is a link, larger than 256 KiB, or no UTF-8 text."], ""
-    values, unknown = read_dotenv(source)
+    read = read_dotenv(source, reader.seconds_left)
+    if read is None:
+        return [], [".env takes too long to read, so its database login was not read."], ""
+    values, unknown = read
     login, warnings = dotenv_login(values, unknown)
     is_sqlite = values.get("DB_CONNECTION", "").lower() == "sqlite"
     return ([] if login is None else [login]), warnings, _sqlite_file(values) if is_sqlite else ""

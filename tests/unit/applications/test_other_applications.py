@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
-from smartbackup_panel.engine.applications import find_application
+from smartbackup_panel.engine.applications import find_application, reader
 from tests.unit.applications.folder import Folder
 
 LARAVEL_VERSION = "vendor/laravel/framework/src/Illuminate/Foundation/Application.php"
@@ -253,3 +254,45 @@ def test_every_application_of_a_domain_counts_and_the_main_one_is_named() -> Non
     )
     assert found["kind"] == "joomla"
     assert [login["name"] for login in found["databases"]] == ["alice_joomla", "blog"]
+
+
+LIMIT = 256 * 1024
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n" * (LIMIT - 20) + "A=b",
+        "A=" + " " * (LIMIT - 20) + "b",
+        ("A=" + " " * 63 + "b\n") * (LIMIT // 70),
+        ("\n" * 63 + "A=b") * (LIMIT // 70),
+        "A='" + "\\'" * (LIMIT // 2 - 20),
+        "A=b\n" * (LIMIT // 5),
+        "A=" + "x" * 4_090 + "\n" + "B=" + "${A}" * (LIMIT // 5),
+        ("A=" + "x" * 4_090 + "\n" + ("B=" + "${A}" * 1_000 + "\n") * 50),
+        "=\n" * (LIMIT // 3),
+        "'" * (LIMIT - 20),
+        "export " * (LIMIT // 8),
+        "A=b #" + " #" * (LIMIT // 3),
+    ],
+    ids=[
+        *("lines", "blanks", "many-blanks", "many-lines", "unclosed", "bindings", "references", "long-references"),
+        *("no-names", "quotes", "exports", "comments"),
+    ],
+)
+def test_a_hostile_env_file_costs_less_than_a_second(text: str) -> None:
+    begin = time.process_time()
+    found = laravel(text)
+    assert time.process_time() - begin < 1.0
+    assert (found["kind"], found["databases"]) == ("laravel", [])
+
+
+def test_an_env_file_that_takes_too_long_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "PARSE_LIMIT_SECONDS", 0.0)
+    assert laravel(ENV)["warnings"] == [".env takes too long to read, so its database login was not read."]
+    files: dict[str, str | bytes | None] = {
+        "composer.json": "{}",
+        "index.php": "<?php",
+        ".env": "DATABASE_URL=mysql://a:b@c/d\n",
+    }
+    assert find_application(Folder(files))["warnings"] == [".env takes too long to read: it was not read."]
