@@ -306,8 +306,8 @@ def enqueue_due(installation: Installation, *, spread: bool = True) -> list[str]
 def _left_by_cron(tx: Connection, due: list[schedules.Due], now: datetime) -> list[schedules.Due]:
     """Return the runs that cron should have begun and did not (the server was off, its file or cron itself was gone).
 
-    Those that it did begin are moved on; the others it has `LATE` for. What is no slot of its schedule, such as a run that
-    was missed and put off, is nothing that cron knows.
+    Those that it did begin are moved on; for the others it has `LATE`, and as long as the last backup is no older than the
+    schedule's interval: cron goes by the server's time zone, which need not be the schedule's.
     """
     backups = jobs.newest_backups(tx, [row[0] for row in due])
     left: list[schedules.Due] = []
@@ -315,14 +315,16 @@ def _left_by_cron(tx: Connection, due: list[schedules.Due], now: datetime) -> li
         domain_id, schedule, _ = row
         planned, begun = schedule.next_run_at, backups.get(domain_id)
         assert planned is not None, "it is due"
+        awaited = planned if begun is None else max(planned, begun + interval_of(schedule, now))
         if begun is not None and begun >= planned - BEFORE_ITS_TIME:
             _set_next(tx, domain_id, schedule, now)
-        elif now - planned >= LATE or not _is_slot(schedule, planned):
+        elif now - awaited >= LATE or not _is_slot(schedule, planned):
             left.append(row)
     return left
 
 
 def _is_slot(schedule: Schedule, at: datetime) -> bool:
+    """Whether the schedule has a run then; a missed one that was put off is nothing that cron knows."""
     slot = next_slot(schedule, at - timedelta(seconds=1))
     return slot is not None and slot.at == at
 

@@ -66,6 +66,29 @@ def test_the_worker_makes_no_runs_of_its_own_where_cron_does(tmp_path: Path) -> 
                 host.finish(job)
 
 
+@pytest.mark.parametrize("shift_hours", [-7, -1, 1, 5, 11])
+def test_cron_in_another_time_zone_is_not_taken_for_one_that_missed_a_run(tmp_path: Path, shift_hours: int) -> None:
+    with a_host(tmp_path, SCHEDULE_MODE="cron") as host:
+        domain = host.add_domain("shop.example")
+        host.analyse(domain, 50)
+        first = next_run(host, domain)
+        cron_at = first + timedelta(hours=shift_hours)
+        host.clock.moment = min(first, cron_at) - timedelta(hours=1)
+        host.services.requests.backup(COMMAND_LINE, domain.id, "auto")
+        for job in host.unfinished():
+            host.finish(job)
+        made = 0
+        while host.clock.now() < first + timedelta(days=4):
+            host.clock.move(minutes=5)
+            if host.clock.now() >= cron_at:
+                host.services.requests.backup(COMMAND_LINE, domain.id, "auto")
+                cron_at += timedelta(days=1)
+            made += len(scheduling.enqueue_due(host.installation))
+            for job in host.unfinished():
+                host.finish(job)
+        assert made == 0
+
+
 def test_what_cron_missed_is_made_up_once_and_spread(tmp_path: Path) -> None:
     """Case T47: the server was off for three windows, or cron, or its file."""
     with a_host(tmp_path, SCHEDULE_MODE="cron", CONCURRENCY="4") as host:
