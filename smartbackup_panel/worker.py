@@ -13,7 +13,7 @@ from types import FrameType
 
 from smartbackup_panel.bootstrap import Services
 from smartbackup_panel.core.errors import MissingDocumentRoot
-from smartbackup_panel.core.model import ALONGSIDE, PANEL, DomainState
+from smartbackup_panel.core.model import ALONGSIDE, PANEL, DomainState, Job, JobState
 from smartbackup_panel.core.ports import JobEngine, PanelEvent
 from smartbackup_panel.services import catalog, events, pacing, scheduling, upkeep
 from smartbackup_panel.services.coverage import cover_new_domains
@@ -23,6 +23,9 @@ from smartbackup_panel.services.jobs import WORKER
 from smartbackup_panel.services.tenants import keep_agent_ready
 
 TICK_SECONDS = 0.5
+BUSY_TICK_SECONDS = 0.1
+"""While as many jobs run as may: the next one begins when one of them ends."""
+
 EXPECTED_EVERY_SECONDS = 1.0
 EXPECTED_FOR_SECONDS = 600.0
 SCHEDULE_EVERY_SECONDS = 5.0
@@ -41,6 +44,7 @@ class Worker:
         self.installation = services.installation
         self._stop = threading.Event()
         self._handed_over: set[str] = set()
+        self._is_busy = False
         self._due: dict[str, float] = {}
         self._expected: dict[str, float] = {}
         self._clock: tuple[datetime, float] | None = None
@@ -71,7 +75,7 @@ class Worker:
                     self._tick(engine)
                 except Exception:  # the worker's edge: what failed is tried again at the next tick
                     log.exception("a tick failed")
-                self._stop.wait(TICK_SECONDS)
+                self._stop.wait(BUSY_TICK_SECONDS if self._is_busy else TICK_SECONDS)
             log.info("worker stops; what it was doing goes on at its next start")
 
     def _keep_catalogs(self) -> None:
@@ -153,14 +157,28 @@ class Worker:
         scheduling.follow_states(self.installation)
 
     def _hand_over(self, engine: JobEngine, *, interrupted: bool = False) -> None:
-        """Give waiting jobs to the engine, which knows each only once however often it is given."""
-        waiting = pacing.ready(self.installation, upkeep.jobs_to_run(self.installation, interrupted=interrupted))
-        for job in waiting:
-            if job.id not in self._handed_over:
-                assert job.domain_id is not None, "what concerns no domain is never queued"
-                beside = f"{job.kind}:{job.id}" if job.kind in ALONGSIDE else None
-                engine.enqueue(job.id, beside or job.domain_id, job.priority)
-        self._handed_over = {job.id for job in waiting}
+        """Give the engine the most urgent waiting jobs, as many as may run at once, none of a domain that has one there.
+
+        It takes domains in no order: what it was given is what it is about to do. It knows each job only once.
+        """
+        given = engine.unfinished()
+        room = self.installation.settings.concurrency - len(given)
+        self._is_busy = room <= 0
+        if room <= 0 and not interrupted:
+            return
+        every = upkeep.jobs_to_run(self.installation, interrupted=interrupted)
+        busy = {_place(job) for job in upkeep.unfinished_jobs(self.installation, given)}
+        for job in pacing.ready(self.installation, every):
+            if job.id in given or job.id in self._handed_over:
+                continue
+            is_first = job.state is JobState.QUEUED
+            if is_first and (room <= 0 or _place(job) in busy):
+                continue
+            engine.enqueue(job.id, _place(job), job.priority)
+            self._handed_over.add(job.id)
+            busy.add(_place(job))
+            room -= 1
+        self._handed_over &= {job.id for job in every}
 
     def _forget(self, engine: JobEngine) -> None:
         """Drop the engine's rows of ended jobs, and hand over again what ended there but has no end in our records.
@@ -176,3 +194,9 @@ class Worker:
             return False
         self._due[name] = now + every_seconds
         return True
+
+
+def _place(job: Job) -> str:
+    """Return what one job at a time may have: its domain, or a place of its own for one that only reads finished archives."""
+    assert job.domain_id is not None, "what concerns no domain is never queued"
+    return f"{job.kind}:{job.id}" if job.kind in ALONGSIDE else job.domain_id

@@ -20,6 +20,7 @@ APPLICATION = "smartbackup"
 APPLICATION_VERSION = "wf1"
 WORKFLOW = "run_job"
 ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+UNENDED = ("ENQUEUED", "PENDING")
 FORGOTTEN_AT_ONCE = 200
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class DbosEngine:
                 QUEUE,
                 worker_concurrency=self.concurrency,
                 partition_concurrency=1,
-                polling_interval_sec=0.5,
+                polling_interval_sec=0.2,
                 on_conflict="always_update",
             )
         except dbos.error.DBOSException as wrong:
@@ -82,6 +83,13 @@ class DbosEngine:
             dbos.SetEnqueueOptions(priority=priority, queue_partition_key=partition, app_version=APPLICATION_VERSION),
         ):
             dbos.DBOS.enqueue_workflow(QUEUE, self._workflow, job_id)
+
+    def unfinished(self) -> frozenset[str]:
+        """Return the ids of the jobs that it has to begin or to end."""
+        import dbos
+
+        rows = dbos.DBOS.list_workflows(status=list(UNENDED), name=WORKFLOW, load_input=False, load_output=False)
+        return frozenset(row.workflow_id for row in rows)
 
     def forget_ended(self) -> int:
         """Drop the engine's own rows of jobs that have ended and return how many; ours stay as the history."""

@@ -53,5 +53,8 @@ class JobEngine(Protocol):
     def enqueue(self, job_id: str, partition: str, priority: int) -> None:
         """Hand a job over; handing it over again changes nothing."""
 
+    def unfinished(self) -> frozenset[str]:
+        """Return the ids of the jobs that were handed over and have not ended."""
+
     def forget_ended(self) -> int:
         """Drop what is kept of jobs that have ended and return how many; one of them that is handed over runs again."""

@@ -250,7 +250,7 @@ class Requests:
         with self.installation.state.write() as tx:
             job = job_of(tx, actor, job_id)
             self._audit(tx, actor, "cancel", job.domain_id, job.id, {})
-            jobs.request_cancel(tx, job.id)
+            jobs.request_cancel(tx, job.id, self.installation.clock.now())
 
     def _submit(
         self,

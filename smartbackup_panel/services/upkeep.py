@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -106,6 +106,12 @@ def watch_clock(installation: Installation, jumped_by: timedelta) -> None:
     alarms.note_clock_jump(installation, jumped_by)
     if jumped_by < timedelta():
         scheduling.reset_next_runs(installation)
+
+
+def unfinished_jobs(installation: Installation, job_ids: Collection[str]) -> list[Job]:
+    """Return those of some jobs that wait or run."""
+    with installation.state.read() as tx:
+        return [job for job_id in job_ids if (job := jobs.find_unfinished(tx, job_id)) is not None]
 
 
 def jobs_to_run(installation: Installation, *, interrupted: bool = False) -> list[Job]:

@@ -125,7 +125,7 @@ def test_a_cancellation_that_came_too_late_does_not_deny_the_point(shop: Shop, m
     job = shop.backup()
     kill_after_recording(shop, job, monkeypatch, "worker")
     with shop.services.installation.state.write() as tx:
-        jobs.request_cancel(tx, job.id)
+        jobs.request_cancel(tx, job.id, shop.services.installation.clock.now())
     assert shop.services.runner("worker").run(job.id).state is JobState.DONE
 
 

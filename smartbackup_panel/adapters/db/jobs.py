@@ -107,8 +107,12 @@ def finish(
     tx.execute(update(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(UNFINISHED)).values(**values))
 
 
-def request_cancel(tx: Connection, job_id: str) -> None:
-    tx.execute(update(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(UNFINISHED)).values(cancel_requested=True))
+def request_cancel(tx: Connection, job_id: str, now: datetime) -> None:
+    """Ask for a job's end; one that has not begun has ended with it."""
+    asked = update(jobs).where(jobs.c.id == job_id)
+    tx.execute(asked.where(jobs.c.state.in_(UNFINISHED)).values(cancel_requested=True))
+    waits = (jobs.c.state == JobState.QUEUED, jobs.c.attempts == 0)
+    tx.execute(asked.where(*waits).values(state=JobState.CANCELLED, finished_at=now))
 
 
 def add_log(tx: Connection, job_id: str, lines: Iterable[LogLine]) -> None:
@@ -130,6 +134,12 @@ def get_job(tx: Connection, job_id: str) -> Job:
     if row is None:
         raise LookupError(job_id)
     return job_of_row(row)
+
+
+def find_unfinished(tx: Connection, job_id: str) -> Job | None:
+    """Return a job that waits or runs; None for one that has ended or is not there."""
+    row = tx.execute(select(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(UNFINISHED))).first()
+    return None if row is None else job_of_row(row)
 
 
 def list_jobs(tx: Connection, actor: Actor, *, domain_id: str | None = None, limit: int = 50) -> list[Job]:
