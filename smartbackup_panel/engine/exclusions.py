@@ -16,6 +16,12 @@ MAX_LINE_LENGTH = 500
 _MAX_STARS = 3
 _MAX_DOUBLE_STARS = 2
 
+_STARS = re.compile(r"(?:\[\^/\]\*){2,}")
+_BETWEEN_STARS = re.compile(
+    r"\[\^/\]\*((?:\\.|\[\^/\](?!\*)|\[(?!\^)(?:\\.|[^\]])+\](?!\*)|[^\\\[()/])+?)(?=\[\^/\]\*)"
+)
+"""A star, as pathspec writes it, and what stands between it and the next one in the same name (which `[!a]` may leave)."""
+
 IsExcluded = Callable[[bytes, bool], bool]
 
 
@@ -58,7 +64,15 @@ def _compile_line(line: str) -> _Rule | None:
         return None
     unnamed = re.sub(r"\(\?P<\w+>", "(?:", pattern.regex.pattern)
     is_name = "/" not in line.strip().removesuffix("/")
-    return _Rule(bool(pattern.include), is_name, re.compile(unnamed))
+    return _Rule(bool(pattern.include), is_name, re.compile(without_retries(unnamed)))
+
+
+def without_retries(expression: str) -> str:
+    """Return an expression that matches the same names in linear time.
+
+    What stands between two stars of a name may be taken where it first occurs: what the later star takes makes up for it.
+    """
+    return _BETWEEN_STARS.sub(r"(?>[^/]*?\1)", _STARS.sub("[^/]*", expression))
 
 
 def _either(patterns: list[str]) -> re.Pattern[str] | None:
