@@ -29,6 +29,7 @@ from smartbackup_panel.services.chain_check import is_chain_sound
 from smartbackup_panel.services.dumping import Dumps, dump_databases
 from smartbackup_panel.services.exclusions import Site, find_critical, left_out_fields, scan_options
 from smartbackup_panel.services.jobs import JobContext, Outcome
+from smartbackup_panel.services.mending import mend_sidecars
 from smartbackup_panel.services.publishing import publish, renew_lists
 from smartbackup_panel.services.tenants import start_agent
 from smartbackup_panel.services.verification import DAMAGE, find_cut_chains, record_findings
@@ -212,6 +213,7 @@ def _mark_cut_chains(work: Work, parent: Point, damage: str) -> None:
     if parent.id not in broken_points(every, cut):
         cut[parent.id] = damage
     record_findings(installation, domain, cut, Verified.READ_BACK)
+    mend_sidecars(work.context, domain)
 
 
 def _last_with_files(work: Work) -> Point | None:

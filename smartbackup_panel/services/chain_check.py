@@ -8,6 +8,7 @@ from smartbackup_panel.core.model import Domain, Point, Verified
 from smartbackup_panel.engine.agent import Agent
 from smartbackup_panel.services.analysis import on_step
 from smartbackup_panel.services.jobs import JobContext
+from smartbackup_panel.services.mending import mend_sidecars
 from smartbackup_panel.services.verification import find_cut_chains, find_damage, is_readable, record_findings
 
 
@@ -21,4 +22,6 @@ def is_chain_sound(context: JobContext, domain: Domain, agent: Agent, folder_fd:
     for link in with_parents([point], every):
         if is_readable(link, every, checked):
             checked |= find_damage(context, agent, folder_fd, link, every, Verified.READ_BACK, hear)
-    return point.id not in record_findings(installation, domain, checked, Verified.CHAIN)
+    broken = record_findings(installation, domain, checked, Verified.CHAIN)
+    mend_sidecars(context, domain)
+    return point.id not in broken

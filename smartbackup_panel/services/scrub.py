@@ -12,6 +12,7 @@ from smartbackup_panel.engine.agent import Agent
 from smartbackup_panel.services import store
 from smartbackup_panel.services.analysis import on_step
 from smartbackup_panel.services.jobs import JobContext, Outcome
+from smartbackup_panel.services.mending import mend_sidecars
 from smartbackup_panel.services.tenants import start_agent
 from smartbackup_panel.services.verification import find_cut_chains, find_damage, is_readable, record_findings
 
@@ -44,6 +45,7 @@ def scrub(context: JobContext, domain: Domain) -> Outcome:
                 broken = record_findings(installation, domain, checked, Verified.READ_BACK)
         except _GivesWay:
             context.say("gives way: somebody waits for this domain; the rest is read another night")
+    mend_sidecars(context, domain)
     damage = [found for found in checked.values() if found]
     result: dict[str, object] = {
         "domain": domain.name,

@@ -15,6 +15,7 @@ from smartbackup_panel.services.analysis import OnStep, on_step
 from smartbackup_panel.services.dumping import check_dump
 from smartbackup_panel.services.installation import Installation
 from smartbackup_panel.services.jobs import JobContext, Outcome
+from smartbackup_panel.services.mending import mend_sidecars
 from smartbackup_panel.services.tenants import start_agent
 
 DAMAGE = (ArchiveDamaged, ArchiveMissing, ArchiveRefused)
@@ -44,6 +45,7 @@ def verify(context: JobContext, domain: Domain) -> Outcome:
                 hear = on_step(context, "verifying", agent)
                 checked |= find_damage(context, agent, folder_fd, point, every, level, hear)
     broken = record_findings(installation, domain, checked, level)
+    mend_sidecars(context, domain)
     return _outcome(domain, chosen, broken, checked, started)
 
 

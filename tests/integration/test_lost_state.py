@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import shutil
+from pathlib import Path
 
 import pytest
 
+from smartbackup_panel.services import sidecars
 from tests.integration.test_walk import make_site
+from tests.support.clock import a_host
 from tests.support.installation import Installation
 from tests.support.sites import BOB, differences
 
@@ -94,3 +99,66 @@ def test_archives_whose_key_is_lost_too_are_imported(installation: Installation)
         assert not differences(tree, site.tree())
     store = os.listdir(installation.folder / "store" / "shop.example.test")
     assert {full["archive"], increment["archive"]} < set(store)
+
+
+def test_what_was_known_to_be_damaged_is_known_after_the_state_was_lost(installation: Installation) -> None:
+    site = make_site(installation)
+    full = installation.smartbackup("backup", "shop.example.test", "--type", "full")
+    site.write("public_html/a.txt", "second\n")
+    site.own()
+    increment = installation.smartbackup("backup", "shop.example.test", "--type", "incremental")
+    sound = installation.smartbackup("backup", "shop.example.test", "--type", "full")
+    archive = installation.folder / "store" / "shop.example.test" / full["archive"]
+    content = bytearray(archive.read_bytes())
+    content[len(content) // 3] ^= 1
+    archive.write_bytes(content)
+    found = installation.smartbackup("verify", "shop.example.test", exit_code=1)
+    assert sorted(found["damaged"]) == sorted([full["point"], increment["point"]])
+    (installation.state_dir / "db" / "state.sqlite").unlink()
+    installation.smartbackup("rebuild-catalog")
+    states = {row["point"]: row["state"] for row in installation.smartbackup("points", "shop.example.test")}
+    assert states == {full["point"]: "damaged", increment["point"]: "damaged", sound["point"]: "good"}
+    refused = installation.smartbackup(
+        "restore", "shop.example.test", "--point", increment["point"], "--yes", exit_code=1
+    )
+    assert "damaged" in refused["error"]["message"]
+
+
+@pytest.mark.parametrize("harm", ["flip", "cut", "gone", "link", "other"])
+def test_a_meta_that_was_harmed_is_written_anew(installation: Installation, harm: str) -> None:
+    make_site(installation)
+    made = installation.smartbackup("backup", "shop.example.test")
+    meta = installation.folder / "store" / "shop.example.test" / f"{made['archive']}.meta"
+    content = meta.read_bytes()
+    meta.unlink()
+    if harm == "flip":
+        meta.write_bytes(content.replace(b'"good"', b'"goof"'))
+    elif harm == "cut":
+        meta.write_bytes(content[: len(content) // 2])
+    elif harm == "link":
+        meta.symlink_to("/etc/hostname")
+    elif harm == "other":
+        other = installation.smartbackup("backup", "shop.example.test", "--type", "full")
+        meta.write_bytes(meta.with_name(f"{other['archive']}.meta").read_bytes())
+    assert installation.smartbackup("verify", "shop.example.test")["damaged"] == []
+    assert not meta.is_symlink()
+    assert json.loads(meta.read_bytes())["point"]["id"] == made["point"]
+    (installation.state_dir / "db" / "state.sqlite").unlink()
+    assert made["point"] in installation.smartbackup("rebuild-catalog")["points"]
+
+
+def test_every_flipped_bit_and_every_cut_of_a_meta_is_found(tmp_path: Path) -> None:
+    """Or the text means the same, as "1E-3" does. 500 bits and 50 lengths (case T30)."""
+    chance = random.Random(30)
+    with a_host(tmp_path) as host:
+        domain = host.add_domain("shop.example")
+        point = host.add_point(domain, warnings=("an umlaut: ä",))
+        content = sidecars.meta_content(host.installation, domain, point, None)
+        true = sidecars.read_meta(host.installation, content)
+        assert true is not None
+        for _ in range(500):
+            harmed = bytearray(content)
+            harmed[chance.randrange(len(harmed))] ^= 1 << chance.randrange(8)
+            assert sidecars.read_meta(host.installation, bytes(harmed)) in (None, true)
+        for length in chance.sample(range(len(content) - 1), 50):
+            assert sidecars.read_meta(host.installation, content[:length]) is None
