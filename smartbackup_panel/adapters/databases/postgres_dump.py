@@ -172,6 +172,7 @@ class PostgresDump:
             sequences=listing.sequences,
             restrict_key=self._restrict_key,
             missing=missing,
+            held_back=tuple(name for name in sorted(self._rows) if self._policy.is_held_back(name)),
             warnings=(
                 *self._warnings,
                 *(f"The {name} of this database are not in the dump." for name in missing),

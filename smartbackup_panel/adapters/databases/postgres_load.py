@@ -14,7 +14,7 @@ from psycopg import sql
 
 from smartbackup_panel.adapters.databases.postgres_extensions import WholeDump, move, refuse_fixed_types, shared_schemas
 from smartbackup_panel.adapters.databases.postgres_journal import PostgresJournal, Record
-from smartbackup_panel.adapters.databases.postgres_loader import Loader, check_rows
+from smartbackup_panel.adapters.databases.postgres_loader import Loader, check_rows, not_put_back
 from smartbackup_panel.adapters.databases.postgres_part import load_tables, swap_tables, swap_tables_back
 from smartbackup_panel.adapters.databases.postgres_probe import live_schemas
 from smartbackup_panel.adapters.databases.postgres_session import Connection, identifier
@@ -62,9 +62,12 @@ def load_dump(
         aside = {name: journal.old_name(number) for number, name in enumerate(live, 1)}
         move(connection, aside)
         _make_public(connection)
-        loader = Loader(connection, record.warnings, WholeDump(connection, aside, record.warnings).take)
+        held_back = not_put_back(expected, part)
+        loader = Loader(connection, record.warnings, WholeDump(connection, aside, record.warnings).take, held_back)
         sent = loader.take(PostgresReader(counted(chunks, on_progress), LoadFailed))
-        counts = check_rows(connection, sent, expected)
+        counts = check_rows(connection, sent, expected, part)
+        if empty := sorted(held_back & counts.keys()):
+            record.warnings.append(f"The rows of {', '.join(empty)} were not put back: they would run a second time.")
         record.new = {name: journal.new_name(number) for number, name in enumerate(live_schemas(connection), 1)}
         move(connection, record.new)
         move(connection, {old: name for name, old in aside.items()})

@@ -17,8 +17,9 @@ from psycopg import sql
 
 from smartbackup_panel.adapters.databases.postgres import PostgresServer
 from smartbackup_panel.core.database_hosts import DatabaseLogin, parse_database_hosts
-from smartbackup_panel.core.databases import DumpReport, RestoreState, SwapMode
+from smartbackup_panel.core.databases import DumpReport, LoadPart, RestoreState, SwapMode
 from smartbackup_panel.core.errors import DatabaseRefused, DumpFailed, LoadFailed, NothingToUndo
+from smartbackup_panel.core.row_rules import LeaveOut, RowChoice, choose_policy
 from tests.integration.databases.tenant import in_chunks
 from tests.support.postgres import Postgres, postgres_server
 
@@ -311,3 +312,28 @@ def test_the_password_is_in_no_argument_list_and_no_environment(alice: Tenant) -
     done.set()
     sampler.join(10)
     assert seen == {"pg_dump"}
+
+
+def test_laravels_jobs_are_kept_and_put_back_only_where_asked_for(alice: Tenant) -> None:
+    alice.run(
+        "CREATE TABLE jobs (id serial PRIMARY KEY, payload text); CREATE TABLE users (id int PRIMARY KEY);"
+        "CREATE TABLE sessions (id text PRIMARY KEY); INSERT INTO sessions VALUES ('s');"
+        "INSERT INTO jobs (payload) VALUES ('SendInvoice'), ('SendInvoice again'); INSERT INTO users VALUES (1)"
+    )
+    run = alice.adapter.dump(alice.login, choose_policy("laravel", "", RowChoice(LeaveOut.EXPIRED)))
+    text = b"".join(piece.chunk for piece in run.pieces())
+    assert {table.name: table.rows for table in run.report.tables} == {"jobs": 2, "sessions": 0, "users": 1}
+    assert run.report.held_back == ("jobs",)
+    loaded = alice.adapter.load(alice.login, in_chunks(text), "r1", run.report)
+    assert loaded.warnings == ("The rows of jobs were not put back: they would run a second time.",)
+    alice.adapter.swap(alice.login, "r1")
+    assert alice.rows("SELECT (SELECT count(*) FROM public.jobs), (SELECT count(*) FROM public.users)") == [(0, 1)]
+    assert alice.rows("INSERT INTO public.jobs (payload) VALUES ('new') RETURNING id") == [(3,)]
+    alice.adapter.load(alice.login, in_chunks(text), "r2", run.report, part=LoadPart(with_held_back=True))
+    alice.adapter.swap(alice.login, "r2")
+    assert alice.rows("SELECT payload FROM public.jobs ORDER BY id") == [("SendInvoice",), ("SendInvoice again",)]
+    chosen = LoadPart(frozenset({"jobs"}), with_held_back=True)
+    alice.run("DELETE FROM public.jobs")
+    alice.adapter.load(alice.login, in_chunks(text), "r3", run.report, part=chosen)
+    alice.adapter.swap(alice.login, "r3")
+    assert alice.rows("SELECT count(*) FROM public.jobs") == [(2,)]
