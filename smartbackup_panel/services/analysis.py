@@ -23,6 +23,9 @@ from smartbackup_panel.services.jobs import JobContext, Outcome
 from smartbackup_panel.services.scheduling import steady_reading, update_schedule
 from smartbackup_panel.services.tenants import start_agent
 
+MONTH_OF_READINGS = 31 * 24
+"""As many as a domain of hourly runs has in the thirty days that averages and trends are of."""
+
 OnStep = Callable[[Step], None]
 
 
@@ -117,7 +120,7 @@ def on_step(context: JobContext, phase: str, agent: Agent) -> OnStep:
 
 
 def _with_history(tx: Connection, domain: Domain, analysis: Analysis) -> Analysis:
-    counts = daily_counts([analysis, *schedules.list_analyses(tx, domain.id)])
+    counts = daily_counts([analysis, *schedules.list_analyses(tx, domain.id, MONTH_OF_READINGS)])
     fields = {name: getattr(analysis, name) for name in Analysis.__slots__}
     return Analysis(**fields | {"average_daily_changes": average_daily_changes(counts), "trend": trend(counts)})
 

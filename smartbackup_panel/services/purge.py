@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from smartbackup_panel.adapters.db import alarms, domains, people, points, statistics, traffic
+from smartbackup_panel.adapters.db import alarms, domains, people, points, schedules, statistics, traffic
 from smartbackup_panel.adapters.db.statistics import forget_points
 from smartbackup_panel.adapters.locks import if_free
 from smartbackup_panel.core.alarms import LAST_WARNING_DAYS
@@ -52,6 +52,7 @@ def forget_history(installation: Installation) -> int:
             return 0
         traffic.forget_days(tx, before.date())
         alarms.forget_ended(tx, before)
+        schedules.forget_analyses(tx, before)
         return len(statistics.forget_jobs(tx, before))
 
 

@@ -87,6 +87,11 @@ def list_analyses(tx: Connection, domain_id: str, limit: int = 60) -> list[Analy
     return [_analysis(row) for row in tx.execute(query)]
 
 
+def forget_analyses(tx: Connection, before: datetime) -> None:
+    """Remove analyses older than a moment."""
+    tx.execute(delete(analyses).where(analyses.c.analysed_at < before))
+
+
 def latest_analyses(tx: Connection, domain_ids: list[str]) -> dict[str, Analysis]:
     newest: dict[str, Analysis] = {}
     for row in tx.execute(

@@ -80,3 +80,19 @@ def test_a_changed_schedule_is_said_in_the_jobs_log(installation: Installation) 
     assert any(
         line.startswith("activity medium → high: 31 → 140 files a day; now every 6 hours from ") for line in said
     ), said
+
+
+def test_averages_and_trends_are_of_thirty_days_however_often_a_domain_is_looked_at(installation: Installation) -> None:
+    installation.add_site(DOMAIN, {"index.html": "<h1>shop</h1>\n"})
+    installation.smartbackup("reconcile")
+    services = services_of(installation)
+    domain = services.queries.domain_named(COMMAND_LINE, DOMAIN)
+    now = services.installation.clock.now()
+    with services.installation.state.write() as tx:
+        for hours in range(20 * 24, 0, -1):
+            changes = 100 if hours >= 10 * 24 else 0
+            facts = (changes, "medium", 0, 31.0, "stable", 50 * 1024 * 1024, "small", 100, "static")
+            schedules.insert_analysis(tx, domain.id, Analysis(*facts, now - timedelta(hours=hours), 0.1))
+    found = installation.smartbackup("analyze", DOMAIN)
+    assert 40 < found["average_daily_changes"] < 60
+    assert found["trend"] == "falling"

@@ -6,7 +6,7 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
-from smartbackup_panel.adapters.db import domains, jobs, points
+from smartbackup_panel.adapters.db import domains, jobs, points, schedules
 from smartbackup_panel.core.model import (
     COMMAND_LINE,
     SCHEDULER,
@@ -96,8 +96,11 @@ def test_history_is_kept_a_year(tmp_path: Path) -> None:
             with host.installation.state.write() as tx:
                 job, _ = jobs.submit(tx, JobKind.BACKUP, domain.id, SCHEDULER, {}, "backup", host.clock.now())
             host.finish(job, JobState.DONE)
+            host.analyse(domain, 50)
             host.clock.move(days=300)
         assert purge.forget_history(host.installation) == 1
+        with host.installation.state.read() as tx:
+            assert len(schedules.list_analyses(tx, domain.id)) == 1
         assert len(host.services.queries.jobs(COMMAND_LINE)) == 1
 
 
