@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
@@ -66,12 +66,14 @@ class RowRule:
 class DumpPolicy:
     """What a dump leaves out, by patterns of table names; the definition of every table is always kept.
 
-    `held_back` are tables that a dump has in full and a restore leaves empty unless they are asked for.
+    `held_back` are tables that a dump has in full and a restore leaves empty unless they are asked for. `given_up` are
+    tables that stopped the dumps before, with the reasons: their rows are missing, which is said.
     """
 
     leave_rows_out: frozenset[str] = frozenset()
     rules: tuple[RowRule, ...] = ()
     held_back: frozenset[str] = frozenset()
+    given_up: Mapping[str, str] = field(default_factory=dict)
 
     def keeps_rows(self, table: str) -> bool:
         return not any(fnmatchcase(table, pattern) for pattern in self.leave_rows_out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from smartbackup_panel.core.cleanup import on_failure
@@ -27,6 +27,8 @@ from smartbackup_panel.services.tenants import database_server
 from smartbackup_panel.services.unchanged_dumps import find_unchanged
 
 MOST_TRIES = 3
+MOST_GIVEN_UP = 10
+"""Tables of a database whose rows a point may lack; a database with more of them is not in it."""
 
 
 @dataclass
@@ -96,6 +98,13 @@ def _policy_of(found: Mapping[str, object], login: DatabaseLogin, choice: RowCho
     return choose_policy(str(found.get("kind")), str(prefix or ""), choice)
 
 
+def _without(policy: DumpPolicy, failed: DumpFailed) -> DumpPolicy:
+    """Return the policy for a dump without the table that stops it each time; raises the failure where there is none."""
+    if failed.table is None or failed.table in policy.given_up or len(policy.given_up) >= MOST_GIVEN_UP:
+        raise failed
+    return replace(policy, given_up={**policy.given_up, failed.table: "it stopped the dump each time"})
+
+
 def _dump_one(
     context: JobContext,
     domain: Domain,
@@ -113,7 +122,8 @@ def _dump_one(
         context.say(f"{login.name} has not changed; the point refers to its dump {earlier.archive}")
         made.add(earlier)
         return
-    for attempt in range(1, MOST_TRIES + 1):
+    attempt = 1
+    while True:
         run = server.dump(login, policy)
         sink = ArchiveSink.create(
             folder_fd, name, codec=Codec.GZIP, key=context.installation.signing_key, byte_limit=limit
@@ -123,9 +133,12 @@ def _dump_one(
                 summary = write_dump(stored_pieces(context, run), sink)
                 verify_dump(sink.open_for_reading(), name, context.installation.signing_key)
         except DumpFailed as failed:
-            if attempt == MOST_TRIES:
-                raise
-            context.say(f"the dump of {login.name} failed, trying again: {failed.message}", "warning")
+            if attempt < MOST_TRIES:
+                attempt += 1
+                context.say(f"the dump of {login.name} failed, trying again: {failed.message}", "warning")
+                continue
+            policy = _without(policy, failed)
+            context.say(f"trying without the rows of {failed.table}: {failed.message}", "warning")
         else:
             break
     made.sinks.append(sink)

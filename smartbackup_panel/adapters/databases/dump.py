@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pymysql
@@ -39,6 +39,13 @@ from smartbackup_panel.core.row_rules import DumpPolicy
 
 END_MARKER = b"-- Dump completed"
 DUMP_LIMIT_SECONDS = 6 * 3600
+_STOPPED_BY = re.compile(
+    r"dumping table `([^`]+)`|(?:CREATE TABLE|FIELDS FROM|COLUMNS FROM|FROM) `([^`]+)`"
+    r"|table '(?:[^'./]+\.|\./[^'/]+/)?([^'/]+)'",
+    re.IGNORECASE,
+)
+"""How mariadb-dump, mysqldump and the servers name the table that stopped a dump."""
+
 _SECTION = re.compile(rb"DROP (TABLE|SEQUENCE) IF EXISTS (" + NAME + rb")")
 _TAIL = b"/*!40103 SET TIME_ZONE=@OLD_TIME_ZONE */"
 _EMPTY_HEAD = b"/*!40101 SET NAMES utf8mb4 */;\n"
@@ -92,7 +99,7 @@ class MariaDBDump:
         started_at = datetime.now(UTC)
         try:
             with self._session() as session:
-                inventory = take_inventory(session)
+                inventory = self._without_given_up(take_inventory(session))
                 programs = self._read_programs(session, inventory)
                 self._warn_about(session, inventory)
                 packet_bytes = int(session.value("SELECT @@max_allowed_packet"))
@@ -111,6 +118,15 @@ class MariaDBDump:
         self._compare(inventory)
         self._warn_about_rows(packet_bytes)
         self._report = self._finished(inventory, programs, started_at)
+
+    def _without_given_up(self, inventory: Inventory) -> Inventory:
+        """Return what is there, with the tables that stopped earlier tries among those that cannot be read."""
+        listing = inventory.listing
+        given_up = {name: why for name, why in self._policy.given_up.items() if name in listing.table_names()}
+        readable = tuple(table for table in listing.tables if table.name not in given_up)
+        return replace(
+            inventory, listing=replace(listing, tables=readable, unreadable={**listing.unreadable, **given_up})
+        )
 
     def _client_pieces(self, names: list[str], programs: list[Program], empty: list[DumpPiece]) -> Iterator[DumpPiece]:
         program = find_dump_program()
@@ -302,7 +318,11 @@ class MariaDBDump:
             raise DumpFailed(f"The dump of {self._login.name} has no end marker.")
 
     def _client_failed(self, returncode: int, stderr_tail: str) -> DumpFailed:
-        return DumpFailed(f"The dump client exited {returncode} for {self._login.name}: {stderr_tail}")
+        named = _STOPPED_BY.search(stderr_tail)
+        return DumpFailed(
+            f"The dump client exited {returncode} for {self._login.name}: {stderr_tail}",
+            table=None if named is None else next(name for name in named.groups() if name is not None),
+        )
 
     def _compare(self, inventory: Inventory) -> None:
         absent = set(inventory.listing.table_names()) - self._tally.rows.keys()

@@ -12,8 +12,10 @@ import pytest
 from smartbackup_panel.adapters.databases.connection import Session
 from smartbackup_panel.core.errors import DumpFailed, ToolMissing
 from smartbackup_panel.core.row_rules import DumpPolicy
+from tests.integration.databases.laravel_site import DOMAIN, LaravelSite, add_laravel
 from tests.integration.databases.schemas import WORDPRESS
 from tests.integration.databases.tenant import Tenant
+from tests.support.installation import Installation, make_installation
 from tests.support.mariadb import MariaDB
 
 MANY_ROWS = ["INSERT INTO wp_posts (post_content, post_title) SELECT REPEAT('x', 99), '' FROM wp_posts"] * 16
@@ -167,3 +169,36 @@ def _children_named(program: bytes) -> list[int]:
         if parent == os.getpid() and any(word.endswith(program) for word in words):
             found.append(int(pid))
     return found
+
+
+def add_shop(installation: Installation, tenant: Tenant) -> LaravelSite:
+    login = tenant.login
+    made = add_laravel(installation, "mysql", login.name, login.user, login.password)
+    env = made.site.root / ".env"
+    env.write_text(env.read_text() + f"DB_SOCKET={tenant.server.socket}\n")
+    return made
+
+
+def test_a_table_that_stops_every_dump_is_named_and_the_rest_is_in_the_point(alice: Tenant) -> None:
+    """Its first row can be read, and what lies behind it cannot (case T33)."""
+    alice.sql(*WORDPRESS, "CREATE TABLE old_stats (id INT, body VARCHAR(300)) ENGINE=MyISAM")
+    alice.sql("INSERT INTO old_stats SELECT seq, REPEAT('x', 300) FROM seq_1_to_5000")
+    rows = alice.server.folder / "data" / alice.login.name / "old_stats.MYD"
+    with make_installation({"DATABASE_HOSTS": f"localhost:{alice.server.socket}"}) as installation:
+        site = add_shop(installation, alice)
+        good = site.back_up()
+        alice.server.admin("FLUSH TABLES")
+        content = bytearray(rows.read_bytes())
+        content[len(content) // 2 : len(content) // 2 + 40_000] = os.urandom(40_000)
+        rows.write_bytes(content)
+        made = installation.smartbackup("backup", DOMAIN, exit_code=3)
+        assert made["state"] == "partial"
+        assert len(made["databases"]) == 1
+        assert made["warnings"] == [
+            "The rows of the table old_stats are not in the dump: it stopped the dump each time."
+        ]
+        listed = {row["point"]: row["state"] for row in installation.smartbackup("points", DOMAIN)}
+        assert listed == {made["point"]: "partial", good["point"]: "good"}
+        alice.sql("DROP TABLE wp_posts")
+        installation.smartbackup("restore", DOMAIN, "--point", made["point"], "--table", "wp_posts", "--yes")
+        assert alice.sql("SELECT COUNT(*) FROM wp_posts") == [(3,)]
