@@ -19,28 +19,35 @@ if TYPE_CHECKING:
 @click.option("--type", "kind", type=click.Choice(["auto", "full", "incremental", "differential"]), default="auto")
 @click.option("--files-only", is_flag=True, help="Leave the databases out.")
 @click.option("--databases-only", is_flag=True, help="Leave the files out.")
+@click.option("--scheduled", is_flag=True, help="Nobody waits for it: it gives way, and is tried again when it fails.")
 @command
 def backup(
-    session: Session, domain: str | None, every: bool, kind: str, files_only: bool, databases_only: bool
+    session: Session,
+    domain: str | None,
+    every: bool,
+    kind: str,
+    files_only: bool,
+    databases_only: bool,
+    scheduled: bool,
 ) -> None:
     """Make a restore point of a domain, or of all."""
     from smartbackup_panel.core.errors import WrongUsage
-    from smartbackup_panel.core.model import COMMAND_LINE
+    from smartbackup_panel.core.model import COMMAND_LINE, SCHEDULER
 
     if (domain is None) == (not every):
         raise WrongUsage("name a domain, or give --all", hint="smartbackup backup shop.example.com")
     session.begin_agent()
     options = {"files": not databases_only, "databases": not files_only}
-    requests = session.services.requests
+    requests, actor = session.services.requests, SCHEDULER if scheduled else COMMAND_LINE
     if domain is not None:
-        job = requests.backup(COMMAND_LINE, session.domain(domain).id, kind, **options)
+        job = requests.backup(actor, session.domain(domain).id, kind, **options)
         session.finish_job(session.run(job), _tell_point)
         return
     from smartbackup_panel.services.domains import reconcile
 
     reconcile(session.services.installation)
     chosen = session.services.queries.domains(COMMAND_LINE)
-    jobs = [requests.backup(COMMAND_LINE, item.id, kind, **options) for item in chosen]
+    jobs = [requests.backup(actor, item.id, kind, **options) for item in chosen]
     ended = session.run_all(jobs)
     _finish_all(session, [(item.name, job) for item, job in zip(chosen, ended, strict=True)])
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
@@ -83,11 +84,13 @@ class Session:
 
     def _run_to_its_end(self, job: Job, watch: Watch) -> Job:
         from smartbackup_panel.core.model import COMMAND_LINE
+        from smartbackup_panel.services import pacing
         from smartbackup_panel.services.upkeep import worker_runs
 
         while not job.state.has_ended:
             if not worker_runs(self.services.installation):
-                return self.services.runner().run(job.id, watch)
+                with pacing.gently(self.services.installation, job.id) if pacing.is_planned(job) else nullcontext():
+                    return self.services.runner().run(job.id, watch)
             time.sleep(POLL_SECONDS)
             job = self.services.queries.job(COMMAND_LINE, job.id)
             watch(job, job.progress)

@@ -60,7 +60,7 @@ def content(installation: Installation, domain: Domain, schedule: Schedule, anal
     ]
     for line in schedule.lines:
         kind = line.kind or "auto"
-        lines.append(f"{line.cron} root {program} backup {domain.name} --type {kind} > /dev/null 2>&1")
+        lines.append(f"{line.cron} root {program} backup {domain.name} --type {kind} --scheduled > /dev/null 2>&1")
     return "\n".join(lines) + "\n"
 
 

@@ -13,9 +13,12 @@ import pytest
 
 from smartbackup_panel.adapters.cron_files import CronFiles
 from smartbackup_panel.adapters.db import domains, schedules
-from smartbackup_panel.core.model import COMMAND_LINE, Domain, DomainState
-from smartbackup_panel.services import cron_mode, scheduling
+from smartbackup_panel.bootstrap import open_services
+from smartbackup_panel.core.model import COMMAND_LINE, SCHEDULER, Domain, DomainState, JobState
+from smartbackup_panel.services import cron_mode, pacing, scheduling
+from smartbackup_panel.settings import load_settings
 from tests.support.clock import Host, a_host
+from tests.support.installation import Installation
 
 CRON = Path("/usr/sbin/cron")
 FOREIGN = "# somebody else's\n0 4 * * * root /bin/true\n"
@@ -32,16 +35,27 @@ def test_a_domains_file_has_the_header_and_one_line_a_run(tmp_path: Path) -> Non
         runs = [line for line in lines if " root " in line]
         assert len(runs) == 2
         assert re.fullmatch(
-            r"\d+ \d \* \* \* root /\S+/smartbackup backup big\.example --type incremental > /dev/null 2>&1", runs[0]
+            r"\d+ \d \* \* \* root /\S+/smartbackup backup big\.example --type incremental --scheduled > /dev/null 2>&1",
+            runs[0],
         )
         assert re.fullmatch(
-            r"\d+ \d \* \* 0 root /\S+/smartbackup backup big\.example --type full > /dev/null 2>&1", runs[1]
+            r"\d+ \d \* \* 0 root /\S+/smartbackup backup big\.example --type full --scheduled > /dev/null 2>&1",
+            runs[1],
         )
         status = file.stat()
         assert (status.st_mode & 0o777, status.st_uid, file.read_bytes()[-1:]) == (0o644, os.geteuid(), b"\n")
         assert "." not in file.name
         assert cron_mode.sync(host.installation) == []
         assert cron_mode.problems(host.installation) == [] or time.timezone != 0
+
+
+def test_what_cron_starts_is_planned_work(installation: Installation) -> None:
+    installation.add_site("shop.example.test", {"index.html": "<h1>shop</h1>\n"})
+    made = installation.smartbackup("backup", "shop.example.test", "--scheduled")
+    services = open_services(load_settings(environment=installation.environment))
+    job = services.queries.job(COMMAND_LINE, made["point"])
+    assert (job.actor, job.state) == (SCHEDULER, JobState.DONE)
+    assert pacing.is_planned(job)
 
 
 def next_run(host: Host, domain: Domain) -> datetime:
