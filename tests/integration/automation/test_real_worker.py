@@ -81,7 +81,9 @@ def test_who_cancels_hears_the_end_at_once_and_nothing_is_left() -> None:
         assert {job.state for job in all_jobs(services)} <= {JobState.CANCELLED}
         made = [services.requests.backup(COMMAND_LINE, wanted[name], "full") for name in NAMES[:3]]
         installation.start_worker()
-        wait_for(lambda: services.queries.job(COMMAND_LINE, made[0].id).progress.phase == "writing", "the writing")
+        wait_for(
+            lambda: services.queries.job(COMMAND_LINE, made[0].id).state is JobState.RUNNING, "the first one to begin"
+        )
         for job in made[:2]:
             services.requests.cancel(COMMAND_LINE, job.id)
         asked = time.monotonic()
