@@ -202,12 +202,13 @@ class DatabaseRefused(SmartBackupError):
 
 
 class DumpFailed(SmartBackupError):
-    """The dump of a database failed; nothing of the dump is kept. `table` stopped it, where the dump program named one."""
+    """The dump of a database failed; nothing of the dump is kept."""
 
     code, http_status = "dump.failed", 502
     default_hint = "Check the database login of this domain."
 
     def __init__(self, message: str, *, hint: str | None = None, table: str | None = None) -> None:
+        """`table` is what stopped it, where the dump program named one."""
         super().__init__(message, hint=hint)
         self.table = table
 
