@@ -7,7 +7,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +15,8 @@ from smartbackup_panel.core.errors import ArchiveDamaged, NotAllowed, WrongUsage
 from smartbackup_panel.core.import_sources import OriginalMeta, SourceKind
 from smartbackup_panel.core.model import COMMAND_LINE, Actor, JobState, Role
 from smartbackup_panel.engine.fsafe import closing
-from smartbackup_panel.services import scratch
+from smartbackup_panel.services import scratch, store
 from smartbackup_panel.services.import_sources import OwnFiles, find_sources, opened
-from smartbackup_panel.services.requests import Requests
 from tests.integration.points.living import TENANT_UID, Living, own
 from tests.integration.points.test_import import make_old_site, old, reason_of, rows, run_import, states, tar
 from tests.support import hostile_tars
@@ -233,14 +231,13 @@ def test_what_a_dead_import_left_is_removed_also_where_its_modes_forbid_it(livin
     assert os.listdir(above) == []
 
 
-def test_more_than_the_store_has_room_for_is_refused_before_it_is_unpacked(living: Living) -> None:
+def test_more_than_the_store_has_room_for_is_refused_before_it_is_unpacked(
+    living: Living, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The room is held still: other programs of the machine take and free some meanwhile."""
     living.write("large.bin", bytes(30_000_000))
     archive = tar(living.host.folder / "large.tar.gz", "-C", str(living.root), ".")
-    room = os.statvfs(living.host.folder)
-    free_mb = room.f_bavail * room.f_frsize // (1024 * 1024)
-    installation = living.host.installation
-    small = replace(installation, settings=replace(installation.settings, reserve_mb=free_mb - 40))
-    living.host.services = replace(living.host.services, installation=small, requests=Requests(small))
+    monkeypatch.setattr(store, "check_room", lambda *_: 40_000_000)
     assert "besides the reserve" in reason_of(run_import(living, archive), "large.tar.gz")
     assert living.points() == []
 
